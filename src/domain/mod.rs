@@ -1,0 +1,34 @@
+//! Every decision of the operator, as pure functions.
+//!
+//! `plan(observed, now) -> plan`: total, without client, clock, randomness, log or environment. A check in the test
+//! suite (`tests/architecture.rs`) refuses imports of those here. Which question is answered where:
+//!
+//! | question | file |
+//! |---|---|
+//! | is the spec usable, and what should the user change | `validation` |
+//! | what do the strategy fields mean | `policy` |
+//! | how many instances are wanted (scale, peer mode) | `replicas` |
+//! | which replica set is the newest, when is a new one made | `revision` |
+//! | how far may the release be now (batches, confirmation) | `release` |
+//! | how many instances may each revision have now | `rollout` |
+//! | which base gets the module, which one loses it | `placement` |
+//! | what is the next command to an agent about one biz | `slot` |
+//! | what is a Module's phase, when may it go | `module` |
+//! | which labels does a base pod carry | `traffic` |
+//! | what does the Service look like | `service` |
+//! | what does a deployment's status say | `progress` |
+//! | what are things called | `names` |
+//! | how long to wait after a failure | `backoff` |
+
+pub mod backoff;
+pub mod module;
+pub mod names;
+pub mod policy;
+pub mod release;
+pub mod replicas;
+pub mod revision;
+pub mod rollout;
+pub mod slot;
+pub mod traffic;
+pub mod validation;
+pub mod placement;

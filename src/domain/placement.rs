@@ -1,0 +1,357 @@
+//! Which base gets a module, and which one loses it.
+//!
+//! One function answers for all replica sets of a deployment together; each replica set's reconciler carries out
+//! its own part of the answer, so two revisions never take one place. Eligibility governs new placements only: a
+//! base that turns unready or full keeps what it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::policy::{SchedulingPolicy, UpgradePolicy};
+
+/// Why a base can't take a new module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ineligible {
+    /// Not Ready, not Running or without an address.
+    NotReady,
+    /// Being deleted.
+    Ending,
+    /// Its node is cordoned.
+    Cordoned,
+    /// As many slots as `max-module-count` allows.
+    Full,
+    /// The slot of this biz name is taken by another deployment, or by a biz that nobody declared.
+    Taken,
+    /// It has this module already.
+    HasModule,
+}
+
+impl Ineligible {
+    /// How it stands in a sentence such as "3 bases: 1 full, 2 not ready".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotReady => "not ready",
+            Self::Ending => "being deleted",
+            Self::Cordoned => "on a cordoned node",
+            Self::Full => "full",
+            Self::Taken => "with a foreign module of that name",
+            Self::HasModule => "with the module already",
+        }
+    }
+}
+
+/// A base pod, as placement sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The pod's UID.
+    pub uid: String,
+    /// The pod's name: ties are broken by it.
+    pub name: String,
+    /// Why it can't take anything new, whatever its slots; `None`: it can.
+    pub closed: Option<Ineligible>,
+    /// Slots in use: distinct biz names, of all deployments.
+    pub slots: u32,
+    /// `koupleless.io/max-module-count`.
+    pub max_slots: Option<u32>,
+    /// Whether the slot of this deployment's biz name is held by somebody else.
+    pub taken: bool,
+}
+
+impl Base {
+    fn refusal(&self) -> Option<Ineligible> {
+        match self.closed {
+            Some(reason) => Some(reason),
+            None if self.taken => Some(Ineligible::Taken),
+            None if self.max_slots.is_some_and(|max| self.slots >= max) => Some(Ineligible::Full),
+            None => None,
+        }
+    }
+}
+
+/// A Module of the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The Module's name.
+    pub module: String,
+    /// Index of its replica set in [`Fleet::sets`].
+    pub set: usize,
+    /// UID of its base pod.
+    pub base: String,
+    /// Its status says Available.
+    pub available: bool,
+    /// It has a deletionTimestamp, or this process has deleted it.
+    pub leaving: bool,
+    /// Creation time in seconds since the epoch.
+    pub created: i64,
+}
+
+/// How many Modules a replica set should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// `spec.replicas`.
+    pub desired: u32,
+    /// The revision label.
+    pub revision: u64,
+}
+
+/// All that placement looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// How a new revision takes the place of an old one.
+    pub policy: UpgradePolicy,
+    /// Which bases are preferred.
+    pub scheduling: SchedulingPolicy,
+    /// The deployment's replica sets, in any order.
+    pub sets: Vec<Wanted>,
+    /// The deployment's Modules.
+    pub modules: Vec<Placed>,
+    /// The pods of the base Deployment.
+    pub bases: Vec<Base>,
+}
+
+/// What to create and delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Replica set index and base UID.
+    pub create: Vec<(usize, String)>,
+    /// Replica set index and Module name.
+    pub delete: Vec<(usize, String)>,
+    /// Wanted Modules for which there is no base, by replica set index.
+    pub unplaced: BTreeMap<usize, u32>,
+    /// Why bases refused, where something is unplaced.
+    pub refusals: BTreeMap<Ineligible, u32>,
+}
+
+impl Placement {
+    /// "3 bases: 1 full, 2 not ready", or what else keeps modules waiting.
+    pub fn explain(&self) -> String {
+        let bases: u32 = self.refusals.values().sum();
+        if bases == 0 {
+            return "the base Deployment has no pods".to_owned();
+        }
+        let reasons: Vec<String> =
+            self.refusals.iter().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
+        format!("{bases} {}: {}", if bases == 1 { "base" } else { "bases" }, reasons.join(", "))
+    }
+}
+
+/// Which Modules to create and delete now.
+pub fn plan_placement(fleet: &Fleet) -> Placement {
+    let mut plan = Planner::new(fleet);
+    let newest = (0..fleet.sets.len()).max_by_key(|&set| fleet.sets[set].revision);
+    let mut order: Vec<usize> = (0..fleet.sets.len()).collect();
+    // The newest first: what it pairs with decides which old ones may go.
+    order.sort_by_key(|&set| std::cmp::Reverse(fleet.sets[set].revision));
+    for set in order {
+        let live = plan.live(set);
+        let desired = fleet.sets[set].desired as usize;
+        if live.len() < desired {
+            plan.grow(set, desired - live.len(), Some(set) == newest);
+        } else if live.len() > desired {
+            plan.shrink(set, live.len() - desired, newest);
+        }
+    }
+    plan.result
+}
+
+/// The working state of one [`plan_placement`].
+struct Planner<'a> {
+    fleet: &'a Fleet,
+    bases: BTreeMap<&'a str, Base>,
+    /// Modules of the deployment on each base, ending ones and those just created included.
+    occupants: BTreeMap<String, Vec<usize>>,
+    result: Placement,
+}
+
+impl<'a> Planner<'a> {
+    fn new(fleet: &'a Fleet) -> Self {
+        let bases = fleet.bases.iter().map(|base| (base.uid.as_str(), base.clone())).collect();
+        let mut occupants: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for placed in &fleet.modules {
+            occupants.entry(placed.base.clone()).or_default().push(placed.set);
+        }
+        Self { fleet, bases, occupants, result: Placement::default() }
+    }
+
+    /// Modules that count: not leaving, on a base that exists and isn't ending.
+    fn live(&self, set: usize) -> Vec<&'a Placed> {
+        let stays = |base: &str| {
+            self.bases.get(base).is_some_and(|base| base.closed != Some(Ineligible::Ending))
+        };
+        self.fleet
+            .modules
+            .iter()
+            .filter(|placed| placed.set == set && !placed.leaving && stays(&placed.base))
+            .collect()
+    }
+
+    fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
+        if newest && self.fleet.policy.in_place() {
+            for base in self.pairs(set) {
+                if missing == 0 {
+                    return;
+                }
+                self.place(set, &base, false);
+                missing -= 1;
+            }
+        }
+        while missing > 0 {
+            let Some(base) = self.best_free_base() else { break };
+            self.place(set, &base, true);
+            missing -= 1;
+        }
+        if missing > 0 {
+            self.result.unplaced.insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
+            self.explain_refusals();
+        }
+    }
+
+    /// Bases whose one old Module the newest revision takes over: first those where the old one serves nobody.
+    fn pairs(&self, set: usize) -> Vec<String> {
+        let mut pairs: Vec<(&Placed, &Base)> = self
+            .fleet
+            .modules
+            .iter()
+            .filter(|placed| placed.set != set)
+            .filter_map(|placed| Some((placed, self.bases.get(placed.base.as_str())?)))
+            .filter(|(_, base)| base.closed.is_none() && !base.taken)
+            .filter(|(_, base)| self.occupants.get(&base.uid).is_some_and(|sets| sets.len() == 1))
+            .collect();
+        pairs.sort_by_key(|(placed, base)| (placed.available, !placed.leaving, base.name.clone()));
+        pairs.into_iter().map(|(_, base)| base.uid.clone()).collect()
+    }
+
+    fn best_free_base(&self) -> Option<String> {
+        let free = self
+            .bases
+            .values()
+            .filter(|base| base.refusal().is_none() && !self.occupants.contains_key(&base.uid));
+        let best = match self.fleet.scheduling {
+            SchedulingPolicy::Scatter => free.min_by(|a, b| (a.slots, &a.name).cmp(&(b.slots, &b.name))),
+            SchedulingPolicy::Stacking => {
+                free.min_by(|a, b| (std::cmp::Reverse(a.slots), &a.name).cmp(&(std::cmp::Reverse(b.slots), &b.name)))
+            }
+        };
+        best.map(|base| base.uid.clone())
+    }
+
+    fn place(&mut self, set: usize, base: &str, new_slot: bool) {
+        self.occupants.entry(base.to_owned()).or_default().push(set);
+        if new_slot && let Some(base) = self.bases.get_mut(base) {
+            base.slots += 1;
+        }
+        self.result.create.push((set, base.to_owned()));
+    }
+
+    fn explain_refusals(&mut self) {
+        self.result.refusals.clear();
+        for base in self.bases.values() {
+            let has = self.occupants.contains_key(&base.uid).then_some(Ineligible::HasModule);
+            if let Some(reason) = has.or_else(|| base.refusal()) {
+                *self.result.refusals.entry(reason).or_default() += 1;
+            }
+        }
+    }
+
+    /// Deletes `excess` Modules of `set`: base not ready, not available, paired, then by policy, youngest first.
+    fn shrink(&mut self, set: usize, excess: usize, newest: Option<usize>) {
+        let replaced = newest.filter(|&newest| newest != set && self.fleet.policy.in_place());
+        let mut candidates: Vec<(Rank, &Placed)> = self
+            .live(set)
+            .into_iter()
+            .map(|placed| (self.rank(placed, replaced), placed))
+            .collect();
+        candidates.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.module.cmp(&b.1.module)));
+        // With one version a base at a time the order to shrink comes together with the order to install: old ones
+        // that will be paired, but aren't yet, are held.
+        let mut held = match (self.fleet.policy, replaced) {
+            (UpgradePolicy::UninstallThenInstall, Some(newest)) => self.not_yet_there(newest),
+            _ => 0,
+        };
+        let mut left = excess;
+        for (rank, placed) in candidates {
+            if left == 0 {
+                break;
+            }
+            if rank.class == Class::PairedTooEarly {
+                continue;
+            }
+            left -= 1;
+            if rank.class == Class::Plain && held > 0 {
+                held -= 1;
+                continue;
+            }
+            self.result.delete.push((set, placed.module.clone()));
+        }
+    }
+
+    /// Modules that the newest set wants, that don't exist yet and that have a place.
+    fn not_yet_there(&self, newest: usize) -> usize {
+        let unplaced = self.result.unplaced.get(&newest).copied().unwrap_or(0) as usize;
+        (self.fleet.sets[newest].desired as usize).saturating_sub(self.live(newest).len() + unplaced)
+    }
+
+    fn rank(&self, placed: &Placed, replaced_by: Option<usize>) -> Rank {
+        let base = self.bases.get(placed.base.as_str());
+        let ready = base.is_some_and(|base| base.closed != Some(Ineligible::NotReady));
+        let class = if !ready {
+            Class::BaseNotReady
+        } else if !placed.available {
+            Class::NotAvailable
+        } else {
+            self.pairing(placed, replaced_by)
+        };
+        let slots = i64::from(base.map_or(0, |base| base.slots));
+        let crowding = match self.fleet.scheduling {
+            SchedulingPolicy::Scatter => -slots,
+            SchedulingPolicy::Stacking => slots,
+        };
+        Rank { class, crowding, youngest: -placed.created }
+    }
+
+    fn pairing(&self, placed: &Placed, replaced_by: Option<usize>) -> Class {
+        let Some(newest) = replaced_by else { return Class::Plain };
+        let sibling = self
+            .fleet
+            .modules
+            .iter()
+            .find(|other| other.set == newest && other.base == placed.base && !other.leaving);
+        let comes = self.result.create.iter().any(|(set, base)| *set == newest && *base == placed.base);
+        match (self.fleet.policy, sibling) {
+            (UpgradePolicy::UninstallThenInstall, Some(_)) => Class::Paired,
+            // Created in this very step by another reconciler: once it exists, the old one may go.
+            (UpgradePolicy::UninstallThenInstall, None) if comes => Class::PairedTooEarly,
+            (UpgradePolicy::InstallThenUninstall, Some(sibling)) if sibling.available => Class::Paired,
+            (UpgradePolicy::InstallThenUninstall, Some(_)) => Class::PairedTooEarly,
+            (UpgradePolicy::InstallThenUninstall, None) if comes => Class::PairedTooEarly,
+            _ => Class::Plain,
+        }
+    }
+}
+
+/// The order in which Modules leave, first to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    BaseNotReady,
+    NotAvailable,
+    Paired,
+    Plain,
+    /// Its successor on the same base isn't there yet: it stays for now.
+    PairedTooEarly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    class: Class,
+    crowding: i64,
+    youngest: i64,
+}
+
+/// Whether two Modules of one replica set share a base: the invariant S3 that tests check.
+pub fn has_twins(fleet: &Fleet) -> bool {
+    let mut seen = BTreeSet::new();
+    !fleet.modules.iter().filter(|placed| !placed.leaving).all(|placed| seen.insert((placed.set, &placed.base)))
+}
+
+#[cfg(test)]
+#[path = "placement_tests.rs"]
+mod tests;

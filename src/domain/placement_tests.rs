@@ -1,0 +1,179 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn base(name: &str, slots: u32) -> Base {
+    Base {
+        uid: format!("uid-{name}"),
+        name: name.to_owned(),
+        closed: None,
+        slots,
+        max_slots: None,
+        taken: false,
+    }
+}
+
+fn placed(set: usize, base: &str, available: bool) -> Placed {
+    Placed {
+        module: format!("m{set}-{base}"),
+        set,
+        base: format!("uid-{base}"),
+        available,
+        leaving: false,
+        created: 0,
+    }
+}
+
+fn fleet(policy: UpgradePolicy, desired: &[u32], modules: Vec<Placed>, bases: Vec<Base>) -> Fleet {
+    let sets = desired.iter().zip(1..).map(|(&desired, revision)| Wanted { desired, revision }).collect();
+    Fleet { policy, scheduling: SchedulingPolicy::Scatter, sets, modules, bases }
+}
+
+fn created(placement: &Placement) -> Vec<(usize, &str)> {
+    placement.create.iter().map(|(set, base)| (*set, base.trim_start_matches("uid-"))).collect()
+}
+
+fn deleted(placement: &Placement) -> Vec<&str> {
+    placement.delete.iter().map(|(_, module)| module.as_str()).collect()
+}
+
+const BESIDE: UpgradePolicy = UpgradePolicy::InstallThenUninstall;
+const STRICT: UpgradePolicy = UpgradePolicy::UninstallThenInstall;
+const SURGE: UpgradePolicy = UpgradePolicy::ScaleUpThenScaleDown;
+
+#[test]
+fn scatter_takes_the_emptiest_and_stacking_the_fullest_base() {
+    let bases = vec![base("a", 3), base("b", 1), base("c", 1), base("d", 2)];
+    let mut fleet = fleet(BESIDE, &[3], vec![], bases);
+    assert_eq!(created(&plan_placement(&fleet)), [(0, "b"), (0, "c"), (0, "d")]);
+    fleet.scheduling = SchedulingPolicy::Stacking;
+    assert_eq!(created(&plan_placement(&fleet)), [(0, "a"), (0, "d"), (0, "b")]);
+}
+
+#[test]
+fn closed_full_taken_and_occupied_bases_are_refused_and_counted() {
+    let mut bases = vec![base("a", 0), base("b", 5), base("c", 0), base("d", 0), base("e", 1)];
+    bases[0].closed = Some(Ineligible::NotReady);
+    bases[1].max_slots = Some(5);
+    bases[2].taken = true;
+    bases[3].closed = Some(Ineligible::Cordoned);
+    let placement = plan_placement(&fleet(BESIDE, &[3], vec![placed(0, "e", true)], bases));
+    assert_eq!(placement.create, []);
+    assert_eq!(placement.unplaced, BTreeMap::from([(0, 2)]));
+    assert_eq!(
+        placement.explain(),
+        "5 bases: 1 not ready, 1 on a cordoned node, 1 full, 1 with a foreign module of that name, \
+         1 with the module already"
+    );
+    assert_eq!(Placement::default().explain(), "the base Deployment has no pods");
+}
+
+#[test]
+fn in_place_policies_pair_the_new_module_with_an_old_one() {
+    let bases = || vec![base("a", 1), base("b", 1), base("c", 0)];
+    let old = || vec![placed(0, "a", true), placed(0, "b", true)];
+    for policy in [BESIDE, STRICT] {
+        let placement = plan_placement(&fleet(policy, &[2, 1], old(), bases()));
+        assert_eq!(created(&placement), [(1, "a")], "{policy:?}");
+        assert_eq!(placement.delete, [], "{policy:?}");
+    }
+    let placement = plan_placement(&fleet(SURGE, &[2, 1], old(), bases()));
+    assert_eq!(created(&placement), [(1, "c")]);
+}
+
+#[test]
+fn an_old_module_that_serves_nobody_is_replaced_first() {
+    let bases = vec![base("a", 1), base("b", 1)];
+    let old = vec![placed(0, "a", true), placed(0, "b", false)];
+    assert_eq!(created(&plan_placement(&fleet(STRICT, &[2, 1], old, bases))), [(1, "b")]);
+}
+
+#[test]
+fn a_full_base_still_takes_the_successor_of_what_it_has() {
+    let mut full = base("a", 1);
+    full.max_slots = Some(1);
+    let placement = plan_placement(&fleet(STRICT, &[1, 1], vec![placed(0, "a", true)], vec![full]));
+    assert_eq!(created(&placement), [(1, "a")]);
+}
+
+#[test]
+fn the_paired_old_module_leaves_and_no_other() {
+    let bases = || vec![base("a", 1), base("b", 1)];
+    let with_new = |available| vec![placed(0, "a", true), placed(0, "b", true), placed(1, "b", available)];
+    // Strict: at once. Beside: only once the new one is available.
+    assert_eq!(deleted(&plan_placement(&fleet(STRICT, &[1, 1], with_new(false), bases()))), ["m0-b"]);
+    assert_eq!(deleted(&plan_placement(&fleet(BESIDE, &[1, 1], with_new(true), bases()))), ["m0-b"]);
+    // The order to shrink came before the new Module exists: nothing leaves yet.
+    let before = vec![placed(0, "a", true), placed(0, "b", true)];
+    let placement = plan_placement(&fleet(STRICT, &[1, 1], before, bases()));
+    assert_eq!((created(&placement), deleted(&placement)), (vec![(1, "a")], vec![]));
+}
+
+#[test]
+fn modules_leave_in_order_of_their_use() {
+    let mut bases = vec![base("a", 1), base("b", 1), base("c", 4), base("d", 1)];
+    bases[0].closed = Some(Ineligible::NotReady);
+    let mut modules =
+        vec![placed(0, "a", true), placed(0, "b", false), placed(0, "c", true), placed(0, "d", true)];
+    modules[3].created = 10;
+    for (keep, gone) in [(3, vec!["m0-a"]), (2, vec!["m0-a", "m0-b"]), (1, vec!["m0-a", "m0-b", "m0-c"])] {
+        let placement = plan_placement(&fleet(BESIDE, &[keep], modules.clone(), bases.clone()));
+        assert_eq!(deleted(&placement), gone, "keep {keep}");
+    }
+}
+
+#[test]
+fn a_module_on_an_ending_base_is_replaced_elsewhere_at_once() {
+    let mut bases = vec![base("a", 1), base("b", 0)];
+    bases[0].closed = Some(Ineligible::Ending);
+    let placement = plan_placement(&fleet(BESIDE, &[1], vec![placed(0, "a", true)], bases));
+    assert_eq!((created(&placement), deleted(&placement)), (vec![(0, "b")], vec![]));
+}
+
+#[test]
+fn a_base_with_two_versions_takes_no_third() {
+    let modules = vec![placed(0, "a", true), placed(1, "a", false)];
+    let placement = plan_placement(&fleet(BESIDE, &[1, 1, 1], modules, vec![base("a", 1)]));
+    assert_eq!(placement.create, []);
+}
+
+proptest! {
+    #[test]
+    fn no_placement_makes_twins_or_overfills(
+        policy in 0usize..3,
+        desired in proptest::collection::vec(0u32..8, 1..4),
+        bases in proptest::collection::vec((0u32..4, proptest::option::of(0u32..5), 0u8..6), 0..8),
+        modules in proptest::collection::vec((0usize..3, 0usize..8, any::<bool>(), any::<bool>()), 0..12),
+    ) {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let mut seen = BTreeSet::new();
+        let modules: Vec<Placed> = modules.into_iter()
+            .filter(|(set, at, ..)| *set < desired.len() && seen.insert((*set, *at)))
+            .map(|(set, at, available, leaving)| Placed { leaving, ..placed(set, names[at], available) })
+            .collect();
+        let bases: Vec<Base> = bases.into_iter().zip(names).map(|((extra, max, closed), name)| {
+            let uid = format!("uid-{name}");
+            let ours = u32::from(modules.iter().any(|module| module.base == uid));
+            let closed = match closed { 0 => Some(Ineligible::NotReady), 1 => Some(Ineligible::Ending), _ => None };
+            Base { max_slots: max, closed, ..base(name, extra + ours) }
+        }).collect();
+        let mut fleet = fleet([BESIDE, STRICT, SURGE][policy], &desired, modules, bases);
+        let before: BTreeMap<String, u32> = fleet.bases.iter().map(|b| (b.uid.clone(), b.slots)).collect();
+        let placement = plan_placement(&fleet);
+        for (set, uid) in &placement.create {
+            let at = fleet.bases.iter().find(|base| base.uid == *uid).expect("a base that exists");
+            prop_assert!(at.closed.is_none() && !at.taken);
+            let ours = fleet.modules.iter().filter(|module| module.base == *uid).count();
+            let new_slot = u32::from(ours == 0);
+            prop_assert!(new_slot == 0 || at.max_slots.is_none_or(|max| before[uid] + new_slot <= max));
+            prop_assert!(ours <= 1, "no third version");
+            let module = format!("new-{set}-{uid}");
+            fleet.modules.push(Placed { module, set: *set, base: uid.clone(), available: false, leaving: false, created: 1 });
+        }
+        prop_assert!(!has_twins(&fleet));
+        for (set, module) in &placement.delete {
+            let gone = fleet.modules.iter().find(|placed| placed.module == *module).expect("a Module that exists");
+            prop_assert!(gone.set == *set && !gone.leaving);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Module controller.
+pub mod api;
+pub mod arklet;
+pub mod domain;
