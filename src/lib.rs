@@ -1,4 +1,7 @@
 //! Module controller.
 pub mod api;
 pub mod arklet;
+pub mod controllers;
 pub mod domain;
+pub mod process;
+pub mod runtime;

@@ -2,7 +2,8 @@
 //! schema and V1's disagree.
 //!
 //! V1's stored objects must stay writable after the CRDs are replaced, so for V1's fields nothing here may be
-//! stricter than V1's schema was; fields that V1 didn't have may be. The types decode more than the schema lets
+//! stricter than V1's schema was (but for int32, which V1 meant and the API server let pass: see [`bound_int32`]);
+//! fields that V1 didn't have may be. The types decode more than the schema lets
 //! in (an object may have been stored under an older schema), so what is required is said here and not by them.
 //! Pure: files are `crdgen`'s business, strict rules on content are [`crate::domain::validation`]'s.
 
@@ -35,10 +36,15 @@ pub enum SchemaError {
 
 /// All four definitions, in the order in which they are written and applied.
 pub fn all() -> Result<Vec<CustomResourceDefinition>, SchemaError> {
-    [ModuleDeployment::crd(), ModuleReplicaSet::crd(), Module::crd(), module_template()?]
-        .into_iter()
-        .map(adjusted)
-        .collect()
+    [
+        ModuleDeployment::crd(),
+        ModuleReplicaSet::crd(),
+        Module::crd(),
+        module_template()?,
+    ]
+    .into_iter()
+    .map(adjusted)
+    .collect()
 }
 
 /// What stands in `crds/`: file names with their content, one a kind and then the kustomization that lists them.
@@ -92,7 +98,10 @@ fn module_template() -> Result<CustomResourceDefinition, SchemaError> {
     let group = ModuleTemplate::group(&());
     let kind = ModuleTemplate::kind(&());
     Ok(CustomResourceDefinition {
-        metadata: kube::core::ObjectMeta { name: Some(format!("{plural}.{group}")), ..Default::default() },
+        metadata: kube::core::ObjectMeta {
+            name: Some(format!("{plural}.{group}")),
+            ..Default::default()
+        },
         spec: CustomResourceDefinitionSpec {
             group: group.into_owned(),
             names: CustomResourceDefinitionNames {
@@ -125,9 +134,12 @@ fn module_template() -> Result<CustomResourceDefinition, SchemaError> {
 
 /// What the derive can't say, or says otherwise than V1.
 fn adjusted(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, SchemaError> {
-    crd.labels_mut().insert("app.kubernetes.io/name".to_owned(), "module-controller".to_owned());
+    crd.labels_mut()
+        .insert("app.kubernetes.io/name".to_owned(), "module-controller".to_owned());
     for version in &mut crd.spec.versions {
-        let Some(validation) = &mut version.schema else { continue };
+        let Some(validation) = &mut version.schema else {
+            continue;
+        };
         let mut schema = serde_json::to_value(&validation.open_api_v3_schema)?;
         if let Value::Object(root) = &mut schema {
             // V1's kinds could be stored without a spec, and such an object must be readable and deletable.
@@ -152,6 +164,7 @@ fn adjust_schema(schema: &mut Value) {
         fields.remove("default");
     }
     require_module_identity(fields);
+    bound_int32(fields);
     // A label selector is one value: merged key by key, two of them would select something nobody asked for.
     if fields.get("properties").is_some_and(|p| p.get("matchLabels").is_some()) {
         fields.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
@@ -168,8 +181,20 @@ fn adjust_schema(schema: &mut Value) {
 
 /// V1's `module` needs `name`, `version` and `url`; it is told from other objects by having a `url`.
 fn require_module_identity(fields: &mut Map<String, Value>) {
-    if fields.get("properties").is_some_and(|properties| properties.get("url").is_some()) {
+    if fields
+        .get("properties")
+        .is_some_and(|properties| properties.get("url").is_some())
+    {
         require(fields, &["name", "url", "version"]);
+    }
+}
+
+/// The API server doesn't enforce the format: without bounds it stores 2147483648, and then no typed client (V1's
+/// neither, so no running V1 has such an object) can read a list in which that object stands.
+fn bound_int32(fields: &mut Map<String, Value>) {
+    if fields.get("format") == Some(&json!("int32")) {
+        fields.entry("minimum").or_insert(json!(i32::MIN));
+        fields.entry("maximum").or_insert(json!(i32::MAX));
     }
 }
 
@@ -178,7 +203,11 @@ fn require(fields: &mut Map<String, Value>, names: &[&str]) {
     let known: Vec<&str> = names
         .iter()
         .copied()
-        .filter(|name| fields.get("properties").is_some_and(|properties| properties.get(*name).is_some()))
+        .filter(|name| {
+            fields
+                .get("properties")
+                .is_some_and(|properties| properties.get(*name).is_some())
+        })
         .collect();
     if !known.is_empty() {
         fields.insert("required".to_owned(), json!(known));
@@ -189,7 +218,9 @@ fn require(fields: &mut Map<String, Value>, names: &[&str]) {
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            let whole = number.as_f64().filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() < 1e15);
+            let whole = number
+                .as_f64()
+                .filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() < 1e15);
             if let Some(whole) = whole {
                 *value = json!(whole as i64);
             }

@@ -23,4 +23,6 @@ pub use module_deployment::{
     SchedulingStrategy, ServiceStrategy,
 };
 pub use module_replica_set::{ModuleReplicaSet, ModuleReplicaSetSpec, ModuleReplicaSetStatus};
-pub use module_template::{ModuleInfo, ModuleTemplate, ModuleTemplateMetadata, ModuleTemplateSpec, ModuleTemplateSpecInner};
+pub use module_template::{
+    ModuleInfo, ModuleTemplate, ModuleTemplateMetadata, ModuleTemplateSpec, ModuleTemplateSpecInner,
+};

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{absent::absent_means_default, Condition, ModuleInfo};
+use super::{Condition, ModuleInfo, absent::absent_means_default};
 
 /// One biz version on one base pod.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{absent::absent_means_default, Condition, IntOrString, ModuleInfo, ModuleTemplateSpec};
+use super::{Condition, IntOrString, ModuleInfo, ModuleTemplateSpec, absent::absent_means_default};
 
 /// So many instances of a module on the pods of a base Deployment.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{absent::absent_means_default, Condition, ModuleTemplateSpec, OperationStrategy, SchedulingStrategy};
+use super::{Condition, ModuleTemplateSpec, OperationStrategy, SchedulingStrategy, absent::absent_means_default};
 
 /// So many Modules of one revision, each on a base of its own.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -21,14 +21,18 @@
 //! | how long to wait after a failure | `backoff` |
 
 pub mod backoff;
+pub mod deployment;
+pub mod merge;
 pub mod module;
 pub mod names;
+pub mod placement;
 pub mod policy;
+pub mod progress;
 pub mod release;
 pub mod replicas;
 pub mod revision;
 pub mod rollout;
+pub mod service;
 pub mod slot;
 pub mod traffic;
 pub mod validation;
-pub mod placement;

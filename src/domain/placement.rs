@@ -128,9 +128,16 @@ impl Placement {
         if bases == 0 {
             return "the base Deployment has no pods".to_owned();
         }
-        let reasons: Vec<String> =
-            self.refusals.iter().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
-        format!("{bases} {}: {}", if bases == 1 { "base" } else { "bases" }, reasons.join(", "))
+        let reasons: Vec<String> = self
+            .refusals
+            .iter()
+            .map(|(reason, count)| format!("{count} {}", reason.as_str()))
+            .collect();
+        format!(
+            "{bases} {}: {}",
+            if bases == 1 { "base" } else { "bases" },
+            reasons.join(", ")
+        )
     }
 }
 
@@ -164,18 +171,29 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(fleet: &'a Fleet) -> Self {
-        let bases = fleet.bases.iter().map(|base| (base.uid.as_str(), base.clone())).collect();
+        let bases = fleet
+            .bases
+            .iter()
+            .map(|base| (base.uid.as_str(), base.clone()))
+            .collect();
         let mut occupants: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for placed in &fleet.modules {
             occupants.entry(placed.base.clone()).or_default().push(placed.set);
         }
-        Self { fleet, bases, occupants, result: Placement::default() }
+        Self {
+            fleet,
+            bases,
+            occupants,
+            result: Placement::default(),
+        }
     }
 
     /// Modules that count: not leaving, on a base that exists and isn't ending.
     fn live(&self, set: usize) -> Vec<&'a Placed> {
         let stays = |base: &str| {
-            self.bases.get(base).is_some_and(|base| base.closed != Some(Ineligible::Ending))
+            self.bases
+                .get(base)
+                .is_some_and(|base| base.closed != Some(Ineligible::Ending))
         };
         self.fleet
             .modules
@@ -200,7 +218,9 @@ impl<'a> Planner<'a> {
             missing -= 1;
         }
         if missing > 0 {
-            self.result.unplaced.insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
+            self.result
+                .unplaced
+                .insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
             self.explain_refusals();
         }
     }
@@ -305,7 +325,11 @@ impl<'a> Planner<'a> {
             SchedulingPolicy::Scatter => -slots,
             SchedulingPolicy::Stacking => slots,
         };
-        Rank { class, crowding, youngest: -placed.created }
+        Rank {
+            class,
+            crowding,
+            youngest: -placed.created,
+        }
     }
 
     fn pairing(&self, placed: &Placed, replaced_by: Option<usize>) -> Class {
@@ -315,7 +339,11 @@ impl<'a> Planner<'a> {
             .modules
             .iter()
             .find(|other| other.set == newest && other.base == placed.base && !other.leaving);
-        let comes = self.result.create.iter().any(|(set, base)| *set == newest && *base == placed.base);
+        let comes = self
+            .result
+            .create
+            .iter()
+            .any(|(set, base)| *set == newest && *base == placed.base);
         match (self.fleet.policy, sibling) {
             (UpgradePolicy::UninstallThenInstall, Some(_)) => Class::Paired,
             // Created in this very step by another reconciler: once it exists, the old one may go.
@@ -349,7 +377,11 @@ struct Rank {
 /// Whether two Modules of one replica set share a base: the invariant S3 that tests check.
 pub fn has_twins(fleet: &Fleet) -> bool {
     let mut seen = BTreeSet::new();
-    !fleet.modules.iter().filter(|placed| !placed.leaving).all(|placed| seen.insert((placed.set, &placed.base)))
+    !fleet
+        .modules
+        .iter()
+        .filter(|placed| !placed.leaving)
+        .all(|placed| seen.insert((placed.set, &placed.base)))
 }
 
 #[cfg(test)]

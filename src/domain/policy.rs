@@ -101,7 +101,12 @@ impl Strategy {
     /// Reads a strategy; absurd values (negative counts, malformed percentages) count as absent: telling the user
     /// is the work of [`crate::domain::validation`].
     pub fn parse(strategy: Option<&OperationStrategy>) -> Self {
-        let Some(strategy) = strategy else { return Self { batch_count: 1, ..Self::default() } };
+        let Some(strategy) = strategy else {
+            return Self {
+                batch_count: 1,
+                ..Self::default()
+            };
+        };
         Self {
             policy: UpgradePolicy::parse(strategy.upgrade_policy.as_deref()),
             need_confirm: strategy.need_confirm.unwrap_or(false),
@@ -134,7 +139,9 @@ fn percent_of(total: u32, percent: u32) -> u32 {
 }
 
 fn positive(number: Option<i32>) -> Option<u32> {
-    number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0)
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| *number > 0)
 }
 
 fn parse_max_unavailable(value: &IntOrString) -> Option<MaxUnavailable> {
@@ -174,14 +181,22 @@ mod tests {
             ("install_then_uninstall", text("20%"), 10, 2),
             ("scaleup_then_scaledown", Some(IntOrString::Int(-4)), 10, 0),
         ] {
-            assert_eq!(with(policy, max.clone()).max_unavailable(desired), expected, "{policy} {max:?} of {desired}");
+            assert_eq!(
+                with(policy, max.clone()).max_unavailable(desired),
+                expected,
+                "{policy} {max:?} of {desired}"
+            );
         }
     }
 
     #[test]
     fn unknown_policies_mean_the_default() {
         for text in [None, Some(""), Some("installThenUninstall")] {
-            assert_eq!(UpgradePolicy::parse(text), UpgradePolicy::InstallThenUninstall, "{text:?}");
+            assert_eq!(
+                UpgradePolicy::parse(text),
+                UpgradePolicy::InstallThenUninstall,
+                "{text:?}"
+            );
         }
         assert_eq!(Strategy::parse(None).batch_count, 1);
     }

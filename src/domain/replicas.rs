@@ -43,17 +43,21 @@ pub fn plan_scale(scale: Scale<'_>) -> Desired {
         return Desired {
             count: scale.peers,
             peer: true,
-            write: (differs || !same_baseline).then_some((count, baseline))
+            write: (differs || !same_baseline).then_some((count, baseline)),
         };
     }
     match scale.scale_replicas.and_then(|count| u32::try_from(count).ok()) {
-        Some(count) if same_baseline => Desired { count, peer: false, write: None },
+        Some(count) if same_baseline => Desired {
+            count,
+            peer: false,
+            write: None,
+        },
         _ => {
             let count = replicas.max(0);
             Desired {
                 count: count.unsigned_abs(),
                 peer: false,
-                write: Some((count, baseline))
+                write: Some((count, baseline)),
             }
         }
     }
@@ -80,18 +84,36 @@ mod tests {
             (Some(-7), None, None, 4, 0, Some((0, "-7"))),
         ];
         for (replicas, scale_replicas, baseline, peers, count, write) in cases {
-            let desired = plan_scale(Scale { replicas, scale_replicas, baseline, peers });
+            let desired = plan_scale(Scale {
+                replicas,
+                scale_replicas,
+                baseline,
+                peers,
+            });
             let expected = write.map(|(count, baseline): (i32, &str)| (count, baseline.to_owned()));
-            assert_eq!((desired.count, desired.write), (count, expected), "{replicas:?} {scale_replicas:?} {baseline:?}");
+            assert_eq!(
+                (desired.count, desired.write),
+                (count, expected),
+                "{replicas:?} {scale_replicas:?} {baseline:?}"
+            );
         }
     }
 
     #[test]
     fn writing_it_settles_it() {
-        let first = plan_scale(Scale { replicas: Some(4), scale_replicas: Some(9), baseline: None, peers: 0 });
+        let first = plan_scale(Scale {
+            replicas: Some(4),
+            scale_replicas: Some(9),
+            baseline: None,
+            peers: 0,
+        });
         let (count, baseline) = first.write.expect("a write");
-        let again =
-            plan_scale(Scale { replicas: Some(4), scale_replicas: Some(count), baseline: Some(&baseline), peers: 0 });
+        let again = plan_scale(Scale {
+            replicas: Some(4),
+            scale_replicas: Some(count),
+            baseline: Some(&baseline),
+            peers: 0,
+        });
         assert_eq!((again.count, again.write), (4, None));
     }
 }

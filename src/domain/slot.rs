@@ -161,33 +161,54 @@ pub enum Verdict {
 
 /// The owner that holds the slot: the one with the oldest Module (ties by UID, so every look says the same).
 fn holder(wishes: &[Wish]) -> Option<&str> {
-    wishes.iter().min_by_key(|wish| (wish.created, &wish.module)).map(|wish| wish.owner.as_str())
+    wishes
+        .iter()
+        .min_by_key(|wish| (wish.created, &wish.module))
+        .map(|wish| wish.owner.as_str())
 }
 
 /// The next command for a slot.
 pub fn plan_slot(wishes: &[Wish], observation: &Observation, history: &History, now: i64) -> Step {
     let Some(owner) = holder(wishes) else { return Step::Idle };
     let mine: Vec<&Wish> = wishes.iter().filter(|wish| wish.owner == owner).collect();
-    let Observation::Known { at, versions } = observation else { return Step::Look };
+    let Observation::Known { at, versions } = observation else {
+        return Step::Look;
+    };
     let mut steps = Vec::new();
     for wish in &mine {
         if let WishKind::Leave { drained: true } = wish.kind
             && verdict_of(wish, wishes, observation, history) != Verdict::Released
         {
-            steps.push(gated(history, &wish.version, now, Step::Uninstall { version: wish.version.clone() }));
+            steps.push(gated(
+                history,
+                &wish.version,
+                now,
+                Step::Uninstall {
+                    version: wish.version.clone(),
+                },
+            ));
         }
     }
     let mut running: Vec<&Wish> = mine.iter().copied().filter(|wish| wish.kind == WishKind::Run).collect();
     running.sort_by_key(|wish| wish.revision);
     steps.extend(leftovers(&running, wishes, versions).map(|version| {
-        let step = Step::Uninstall { version: version.clone() };
+        let step = Step::Uninstall {
+            version: version.clone(),
+        };
         gated(history, &version, now, step)
     }));
     for wish in &running {
         steps.push(plan_run(wish, wishes, *at, versions, history, now));
     }
     if let Some(version) = to_activate(&running, versions) {
-        steps.push(gated(history, &version, now, Step::Switch { version: version.clone() }));
+        steps.push(gated(
+            history,
+            &version,
+            now,
+            Step::Switch {
+                version: version.clone(),
+            },
+        ));
     }
     first_of(steps)
 }
@@ -199,7 +220,9 @@ fn first_of(steps: Vec<Step>) -> Step {
         _ => None,
     });
     let wait = wait.min();
-    let action = steps.into_iter().find(|step| !matches!(step, Step::WaitUntil(_) | Step::Idle));
+    let action = steps
+        .into_iter()
+        .find(|step| !matches!(step, Step::WaitUntil(_) | Step::Idle));
     action.unwrap_or_else(|| wait.map_or(Step::Idle, Step::WaitUntil))
 }
 
@@ -225,9 +248,14 @@ fn plan_run(
             return Step::WaitUntil(looked_at + LOOK_AGAIN_MS);
         }
         Some(BizState::Starting) => return Step::Look,
-        Some(BizState::Broken) => Step::Uninstall { version: wish.version.clone() },
+        Some(BizState::Broken) => Step::Uninstall {
+            version: wish.version.clone(),
+        },
         None if !may_install(wish, wishes, versions) => return Step::Idle,
-        None => Step::Install { version: wish.version.clone(), url: wish.url.clone() },
+        None => Step::Install {
+            version: wish.version.clone(),
+            url: wish.url.clone(),
+        },
     };
     gated(history, &wish.version, now, step)
 }
@@ -238,7 +266,9 @@ fn may_install(wish: &Wish, wishes: &[Wish], versions: &BTreeMap<String, BizStat
         return false;
     }
     // The same version is on its way out for another Module: a new install waits for the end of the old.
-    let leaving_same = wishes.iter().any(|other| other.version == wish.version && other.kind != WishKind::Run);
+    let leaving_same = wishes
+        .iter()
+        .any(|other| other.version == wish.version && other.kind != WishKind::Run);
     if leaving_same && versions.contains_key(&wish.version) {
         return false;
     }
@@ -258,9 +288,7 @@ fn may_install(wish: &Wish, wishes: &[Wish], versions: &BTreeMap<String, BizStat
 fn foreign_version(wish: &Wish, wishes: &[Wish], versions: &BTreeMap<String, BizState>) -> Option<String> {
     versions
         .keys()
-        .find(|version| {
-            !wishes.iter().any(|other| other.version == **version) && !wish.own_versions.contains(version)
-        })
+        .find(|version| !wishes.iter().any(|other| other.version == **version) && !wish.own_versions.contains(version))
         .cloned()
 }
 
@@ -270,17 +298,18 @@ fn leftovers<'a>(
     wishes: &'a [Wish],
     versions: &'a BTreeMap<String, BizState>,
 ) -> impl Iterator<Item = String> + 'a {
-    versions.keys().filter(move |version| {
-        running.iter().any(|wish| wish.own_versions.contains(version))
-            && !wishes.iter().any(|wish| wish.version == **version)
-    }).cloned()
+    versions
+        .keys()
+        .filter(move |version| {
+            running.iter().any(|wish| wish.own_versions.contains(version))
+                && !wishes.iter().any(|wish| wish.version == **version)
+        })
+        .cloned()
 }
 
 /// The newest wanted version that the base has started, if it isn't the active one.
 fn to_activate(running: &[&Wish], versions: &BTreeMap<String, BizState>) -> Option<String> {
-    let started = |wish: &&&Wish| {
-        matches!(versions.get(&wish.version), Some(BizState::Active | BizState::Inactive))
-    };
+    let started = |wish: &&&Wish| matches!(versions.get(&wish.version), Some(BizState::Active | BizState::Inactive));
     let newest = running.iter().rev().find(started)?;
     (versions.get(&newest.version) == Some(&BizState::Inactive)).then(|| newest.version.clone())
 }
@@ -297,11 +326,15 @@ fn verdict_of(wish: &Wish, wishes: &[Wish], observation: &Observation, history: 
     let record = history.get(&wish.version);
     let state = observation.state_of(&wish.version);
     if wish.kind != WishKind::Run {
-        let wanted_by_other = wishes.iter().any(|other| {
-            other.module != wish.module && other.version == wish.version && other.kind == WishKind::Run
-        });
+        let wanted_by_other = wishes
+            .iter()
+            .any(|other| other.module != wish.module && other.version == wish.version && other.kind == WishKind::Run);
         let gone = state == Some(None) && record.is_some_and(|record| record.uninstall_answered);
-        return if contested || wanted_by_other || gone { Verdict::Released } else { failed_or(record, Verdict::Waiting) };
+        return if contested || wanted_by_other || gone {
+            Verdict::Released
+        } else {
+            failed_or(record, Verdict::Waiting)
+        };
     }
     if contested {
         return Verdict::Contested(holder.to_owned());
@@ -311,9 +344,7 @@ fn verdict_of(wish: &Wish, wishes: &[Wish], observation: &Observation, history: 
         Some(Some(BizState::Active)) => Verdict::Active,
         Some(Some(BizState::Starting)) => Verdict::Installing,
         Some(Some(BizState::Inactive)) => inactive(wish, wishes, observation, record),
-        Some(Some(BizState::Broken)) => {
-            failed_or(record, Verdict::Failed("the biz is BROKEN in the base".to_owned()))
-        }
+        Some(Some(BizState::Broken)) => failed_or(record, Verdict::Failed("the biz is BROKEN in the base".to_owned())),
         Some(None) => match observation {
             Observation::Known { versions, .. } => match foreign_version(wish, wishes, versions) {
                 Some(version) => Verdict::Foreign(version),
@@ -331,7 +362,11 @@ fn inactive(wish: &Wish, wishes: &[Wish], observation: &Observation, record: Opt
             && other.revision > wish.revision
             && observation.state_of(&other.version) == Some(Some(BizState::Active))
     });
-    if newer_active { Verdict::Superseded } else { failed_or(record, Verdict::Inactive) }
+    if newer_active {
+        Verdict::Superseded
+    } else {
+        failed_or(record, Verdict::Inactive)
+    }
 }
 
 fn failed_or(record: Option<&VersionHistory>, otherwise: Verdict) -> Verdict {
@@ -370,20 +405,30 @@ mod tests {
     }
 
     fn known(versions: &[(&str, BizState)]) -> Observation {
-        let versions = versions.iter().map(|(version, state)| ((*version).to_owned(), *state)).collect();
+        let versions = versions
+            .iter()
+            .map(|(version, state)| ((*version).to_owned(), *state))
+            .collect();
         Observation::Known { at: NOW, versions }
     }
 
     fn install(version: &str) -> Step {
-        Step::Install { version: version.into(), url: format!("file:///{version}.jar") }
+        Step::Install {
+            version: version.into(),
+            url: format!("file:///{version}.jar"),
+        }
     }
 
     fn uninstall(version: &str) -> Step {
-        Step::Uninstall { version: version.into() }
+        Step::Uninstall {
+            version: version.into(),
+        }
     }
 
     fn switch(version: &str) -> Step {
-        Step::Switch { version: version.into() }
+        Step::Switch {
+            version: version.into(),
+        }
     }
 
     use BizState::{Active, Broken, Inactive, Starting};
@@ -396,25 +441,115 @@ mod tests {
         };
         let undrained = wish("a", "1", 1, WishKind::Leave { drained: false });
         let cases: Vec<(&str, Vec<Wish>, Observation, Step)> = vec![
-            ("nothing is done on an unknown state", vec![run("a", "1", 1)], Observation::Unknown, Step::Look),
+            (
+                "nothing is done on an unknown state",
+                vec![run("a", "1", 1)],
+                Observation::Unknown,
+                Step::Look,
+            ),
             ("absent is installed", vec![run("a", "1", 1)], known(&[]), install("1")),
-            ("active is left alone", vec![run("a", "1", 1)], known(&[("1", Active)]), Step::Idle),
-            ("starting is looked at again", vec![run("a", "1", 1)], known(&[("1", Starting)]), Step::WaitUntil(NOW + 1000)),
-            ("deactivated is switched", vec![run("a", "1", 1)], known(&[("1", Inactive)]), switch("1")),
-            ("broken is removed first", vec![run("a", "1", 1)], known(&[("1", Broken)]), uninstall("1")),
-            ("a new version comes beside", vec![run("a", "1", 1), run("b", "2", 2)], known(&[("1", Active)]), install("2")),
-            ("and is switched to", vec![run("a", "1", 1), run("b", "2", 2)], known(&[("1", Active), ("2", Inactive)]), switch("2")),
-            ("the old one may stand by", vec![run("a", "1", 1), run("b", "2", 2)], known(&[("1", Inactive), ("2", Active)]), Step::Idle),
-            ("an old one leaves", vec![leave("a", "1", 1), run("b", "2", 2)], known(&[("1", Inactive), ("2", Active)]), uninstall("1")),
-            ("not before it is drained", vec![undrained.clone()], known(&[("1", Active)]), Step::Idle),
-            ("strictly one version at a time", vec![strict(leave("a", "1", 1)), strict(run("b", "2", 2))], known(&[("1", Active)]), uninstall("1")),
-            ("also while the old one drains", vec![strict(undrained), strict(run("b", "2", 2))], known(&[("1", Active)]), Step::Idle),
-            ("and while it isn't leaving yet", vec![strict(run("a", "1", 1)), strict(run("b", "2", 2))], known(&[("1", Active)]), Step::Idle),
-            ("what is absent is uninstalled all the same", vec![leave("a", "1", 1)], known(&[]), uninstall("1")),
-            ("a version that another Module wants stays", vec![leave("a", "1", 1), run("b", "1", 2)], known(&[("1", Active)]), Step::Idle),
-            ("a foreign version is never touched", vec![run("a", "1", 1)], known(&[("0", Active)]), Step::Idle),
-            ("no third version comes", vec![run("a", "1", 1), run("b", "2", 2), run("c", "3", 3)], known(&[("1", Active), ("2", Inactive)]), switch("2")),
-            ("nobody wishes, nothing happens", vec![], known(&[("1", Active)]), Step::Idle),
+            (
+                "active is left alone",
+                vec![run("a", "1", 1)],
+                known(&[("1", Active)]),
+                Step::Idle,
+            ),
+            (
+                "starting is looked at again",
+                vec![run("a", "1", 1)],
+                known(&[("1", Starting)]),
+                Step::WaitUntil(NOW + 1000),
+            ),
+            (
+                "deactivated is switched",
+                vec![run("a", "1", 1)],
+                known(&[("1", Inactive)]),
+                switch("1"),
+            ),
+            (
+                "broken is removed first",
+                vec![run("a", "1", 1)],
+                known(&[("1", Broken)]),
+                uninstall("1"),
+            ),
+            (
+                "a new version comes beside",
+                vec![run("a", "1", 1), run("b", "2", 2)],
+                known(&[("1", Active)]),
+                install("2"),
+            ),
+            (
+                "and is switched to",
+                vec![run("a", "1", 1), run("b", "2", 2)],
+                known(&[("1", Active), ("2", Inactive)]),
+                switch("2"),
+            ),
+            (
+                "the old one may stand by",
+                vec![run("a", "1", 1), run("b", "2", 2)],
+                known(&[("1", Inactive), ("2", Active)]),
+                Step::Idle,
+            ),
+            (
+                "an old one leaves",
+                vec![leave("a", "1", 1), run("b", "2", 2)],
+                known(&[("1", Inactive), ("2", Active)]),
+                uninstall("1"),
+            ),
+            (
+                "not before it is drained",
+                vec![undrained.clone()],
+                known(&[("1", Active)]),
+                Step::Idle,
+            ),
+            (
+                "strictly one version at a time",
+                vec![strict(leave("a", "1", 1)), strict(run("b", "2", 2))],
+                known(&[("1", Active)]),
+                uninstall("1"),
+            ),
+            (
+                "also while the old one drains",
+                vec![strict(undrained), strict(run("b", "2", 2))],
+                known(&[("1", Active)]),
+                Step::Idle,
+            ),
+            (
+                "and while it isn't leaving yet",
+                vec![strict(run("a", "1", 1)), strict(run("b", "2", 2))],
+                known(&[("1", Active)]),
+                Step::Idle,
+            ),
+            (
+                "what is absent is uninstalled all the same",
+                vec![leave("a", "1", 1)],
+                known(&[]),
+                uninstall("1"),
+            ),
+            (
+                "a version that another Module wants stays",
+                vec![leave("a", "1", 1), run("b", "1", 2)],
+                known(&[("1", Active)]),
+                Step::Idle,
+            ),
+            (
+                "a foreign version is never touched",
+                vec![run("a", "1", 1)],
+                known(&[("0", Active)]),
+                Step::Idle,
+            ),
+            (
+                "no third version comes",
+                vec![run("a", "1", 1), run("b", "2", 2), run("c", "3", 3)],
+                known(&[("1", Active), ("2", Inactive)]),
+                switch("2"),
+            ),
+            (
+                "nobody wishes, nothing happens",
+                vec![],
+                known(&[("1", Active)]),
+                Step::Idle,
+            ),
         ];
         for (name, wishes, observation, step) in cases {
             assert_eq!(plan_slot(&wishes, &observation, &History::new(), NOW), step, "{name}");
@@ -425,7 +560,10 @@ mod tests {
     fn a_leftover_of_the_own_revisions_is_removed() {
         let mut wish = run("a", "2", 2);
         wish.own_versions = vec!["1".into(), "2".into()];
-        assert_eq!(plan_slot(&[wish], &known(&[("1", Active)]), &History::new(), NOW), uninstall("1"));
+        assert_eq!(
+            plan_slot(&[wish], &known(&[("1", Active)]), &History::new(), NOW),
+            uninstall("1")
+        );
     }
 
     #[test]
@@ -438,9 +576,15 @@ mod tests {
         };
         let history = History::from([("1".to_owned(), failed)]);
         let wishes = [run("a", "1", 1)];
-        assert_eq!(plan_slot(&wishes, &known(&[]), &history, NOW), Step::WaitUntil(NOW + 500));
+        assert_eq!(
+            plan_slot(&wishes, &known(&[]), &history, NOW),
+            Step::WaitUntil(NOW + 500)
+        );
         assert_eq!(plan_slot(&wishes, &known(&[]), &history, NOW + 500), install("1"));
-        assert_eq!(verdict("a", &wishes, &known(&[]), &history), Some(Verdict::Failed("no such file".into())));
+        assert_eq!(
+            verdict("a", &wishes, &known(&[]), &history),
+            Some(Verdict::Failed("no such file".into()))
+        );
     }
 
     #[test]
@@ -449,22 +593,43 @@ mod tests {
         loser.owner = "other".into();
         let mut wishes = vec![run("a", "1", 1), loser];
         assert_eq!(plan_slot(&wishes, &known(&[]), &History::new(), NOW), install("1"));
-        assert_eq!(verdict("b", &wishes, &known(&[]), &History::new()), Some(Verdict::Contested("d".into())));
+        assert_eq!(
+            verdict("b", &wishes, &known(&[]), &History::new()),
+            Some(Verdict::Contested("d".into()))
+        );
         wishes[1].kind = WishKind::Leave { drained: true };
         wishes[1].version = "1".into();
-        assert_eq!(plan_slot(&wishes, &known(&[("1", Active)]), &History::new(), NOW), Step::Idle);
-        assert_eq!(verdict("b", &wishes, &known(&[("1", Active)]), &History::new()), Some(Verdict::Released));
+        assert_eq!(
+            plan_slot(&wishes, &known(&[("1", Active)]), &History::new(), NOW),
+            Step::Idle
+        );
+        assert_eq!(
+            verdict("b", &wishes, &known(&[("1", Active)]), &History::new()),
+            Some(Verdict::Released)
+        );
     }
 
     #[test]
     fn only_an_answered_uninstall_releases() {
         let wishes = [leave("a", "1", 1)];
-        let answered = VersionHistory { uninstall_answered: true, ..VersionHistory::default() };
+        let answered = VersionHistory {
+            uninstall_answered: true,
+            ..VersionHistory::default()
+        };
         let answered = History::from([("1".to_owned(), answered)]);
-        assert_eq!(verdict("a", &wishes, &known(&[]), &History::new()), Some(Verdict::Waiting));
+        assert_eq!(
+            verdict("a", &wishes, &known(&[]), &History::new()),
+            Some(Verdict::Waiting)
+        );
         assert_eq!(verdict("a", &wishes, &known(&[]), &answered), Some(Verdict::Released));
-        assert_eq!(verdict("a", &wishes, &known(&[("1", Active)]), &answered), Some(Verdict::Waiting));
-        assert_eq!(verdict("a", &wishes, &Observation::Unknown, &answered), Some(Verdict::Waiting));
+        assert_eq!(
+            verdict("a", &wishes, &known(&[("1", Active)]), &answered),
+            Some(Verdict::Waiting)
+        );
+        assert_eq!(
+            verdict("a", &wishes, &Observation::Unknown, &answered),
+            Some(Verdict::Waiting)
+        );
     }
 
     #[test]

@@ -1,0 +1,333 @@
+//! One conversation per base pod.
+//!
+//! A reconcile never waits for an agent: it hands over a wish and returns; the session's task talks to the agent and
+//! wakes the Modules concerned when their news changes. A hanging base costs one task. What is said next is decided
+//! by [`state::State`]; this module only carries it out, within the client's bounds, and only while the pod's UID is
+//! still the one that the session is about.
+//!
+//! Must not: outlive its pod, or believe an answer that came from another pod at the same address.
+
+pub mod state;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::state::{Command, Outcome, State};
+use super::client::{Client, Endpoint, NoAnswer};
+use crate::{
+    domain::{
+        module::Told,
+        slot::{BizState, Verdict, Wish},
+    },
+    runtime::clock::Clock,
+};
+
+/// How often a list is asked for before the agent counts as silent: a real base hangs every fourth new connection
+/// while it installs something.
+const LOOK_TRIES: u32 = 3;
+
+/// The pod that a conversation is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BaseId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// What sessions need of the rest of the process.
+pub trait World: Send + Sync {
+    /// Whether the pod with this UID still has this address, as far as is known.
+    fn is_current(&self, base: &BaseId, at: Endpoint) -> bool;
+    /// There is news for a Module on this base.
+    fn wake(&self, base: &BaseId, module: &str);
+    /// A call ended.
+    fn called(&self, command: &'static str, outcome: &'static str, took: Duration);
+}
+
+/// All conversations of this process.
+pub struct Sessions {
+    client: Client,
+    clock: Clock,
+    health_interval: Duration,
+    world: Arc<dyn World>,
+    open: Mutex<HashMap<String, Arc<Session>>>,
+    stop: CancellationToken,
+}
+
+struct Session {
+    base: BaseId,
+    at: Endpoint,
+    state: Mutex<State>,
+    /// A wish changed.
+    changed: Notify,
+    stop: CancellationToken,
+}
+
+impl Session {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sessions {
+    /// No conversations yet. All of them end when `stop` is cancelled.
+    pub fn new(
+        client: Client,
+        clock: Clock,
+        health_interval: Duration,
+        world: Arc<dyn World>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        let open = Mutex::new(HashMap::new());
+        Arc::new(Self {
+            client,
+            clock,
+            health_interval,
+            world,
+            open,
+            stop,
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the conversation with `base` what a Module wants of the slot `name`; begins it if needed. Returns what
+    /// is known for the Module.
+    pub fn wish(self: &Arc<Self>, base: &BaseId, at: Endpoint, name: &str, wish: Wish) -> Option<Told> {
+        let mut open = self.open();
+        let session = match open.get(&base.uid) {
+            Some(session) if session.at == at => Arc::clone(session),
+            _ => {
+                let session = self.begin(base, at);
+                if let Some(old) = open.insert(base.uid.clone(), Arc::clone(&session)) {
+                    old.stop.cancel();
+                }
+                session
+            }
+        };
+        // Under the map's lock, so that the conversation can't end as idle in between.
+        let module = wish.module.clone();
+        let mut state = session.state();
+        state.wish(name, wish);
+        let told = state.report(name, &module, self.clock.now());
+        drop(state);
+        drop(open);
+        session.changed.notify_one();
+        told
+    }
+
+    fn begin(self: &Arc<Self>, base: &BaseId, at: Endpoint) -> Arc<Session> {
+        let session = Arc::new(Session {
+            base: base.clone(),
+            at,
+            state: Mutex::new(State::new(&base.uid, spread(self.health_interval, &base.uid))),
+            changed: Notify::new(),
+            stop: self.stop.child_token(),
+        });
+        tokio::spawn(converse(Arc::clone(self), Arc::clone(&session)));
+        session
+    }
+
+    /// Takes a Module's wish back.
+    pub fn withdraw(&self, base_uid: &str, name: &str, module: &str) {
+        let session = self.open().get(base_uid).cloned();
+        if let Some(session) = session {
+            session.state().withdraw(name, module);
+            session.changed.notify_one();
+        }
+    }
+
+    /// The base's container was restarted.
+    pub fn restarted(&self, base_uid: &str) {
+        let session = self.open().get(base_uid).cloned();
+        if let Some(session) = session {
+            session.state().restarted();
+            session.changed.notify_one();
+        }
+    }
+
+    /// The pod is gone: the conversation ends, whatever is under way.
+    pub fn close(&self, base_uid: &str) {
+        if let Some(session) = self.open().remove(base_uid) {
+            session.stop.cancel();
+        }
+    }
+
+    /// What is known for one Module, without changing anything.
+    pub fn told(&self, base_uid: &str, name: &str, module: &str) -> Option<Told> {
+        let session = self.open().get(base_uid).cloned()?;
+        let told = session.state().report(name, module, self.clock.now());
+        told
+    }
+
+    /// The confirmed versions of a biz on a base; `None` where nobody asked or the state is unknown.
+    pub fn versions(&self, base_uid: &str, name: &str) -> Option<BTreeMap<String, BizState>> {
+        let session = self.open().get(base_uid).cloned()?;
+        let versions = session.state().versions(name);
+        versions
+    }
+
+    /// How many conversations there are.
+    pub fn count(&self) -> usize {
+        self.open().len()
+    }
+
+    /// Ends a conversation that nobody needs any more. Whether it ended.
+    fn end_if_idle(&self, session: &Arc<Session>) -> bool {
+        let mut open = self.open();
+        let idle = session.state().is_idle();
+        if idle
+            && open
+                .get(&session.base.uid)
+                .is_some_and(|known| Arc::ptr_eq(known, session))
+        {
+            open.remove(&session.base.uid);
+        }
+        idle
+    }
+}
+
+/// The health interval of one base in milliseconds, shorter by up to a fifth: a thousand bases that were met at once
+/// aren't asked at once.
+fn spread(interval: Duration, uid: &str) -> i64 {
+    let share = uid.bytes().fold(0u64, |sum, byte| (sum * 31 + u64::from(byte)) % 1000);
+    let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+    i64::try_from(millis.saturating_sub(millis / 5 * share / 1000)).unwrap_or(i64::MAX)
+}
+
+type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (Command, Option<Outcome>)> + Send + 'a>>>;
+
+/// The task of one conversation.
+async fn converse(sessions: Arc<Sessions>, session: Arc<Session>) {
+    let mut running: Running<'_> = FuturesUnordered::new();
+    let mut known: HashMap<String, (Verdict, bool)> = HashMap::new();
+    loop {
+        let now = sessions.clock.now();
+        let commands = session.state().next(now);
+        for command in commands {
+            running.push(Box::pin(carry_out(&sessions, &session, command)));
+        }
+        tell_news(&sessions, &session, &mut known, now);
+        if running.is_empty() && sessions.end_if_idle(&session) {
+            return;
+        }
+        let wait = sessions.clock.until(session.state().deadline(now));
+        tokio::select! {
+            () = session.stop.cancelled() => return,
+            Some((command, outcome)) = running.next() => match outcome {
+                Some(outcome) => session.state().done(&command, outcome, sessions.clock.now()),
+                None => {
+                    // The address belongs to another pod, or to none: whoever is concerned hears of it from the pod.
+                    sessions.close(&session.base.uid);
+                    return;
+                }
+            },
+            () = session.changed.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+fn tell_news(sessions: &Sessions, session: &Session, known: &mut HashMap<String, (Verdict, bool)>, now: i64) {
+    let mut news = Vec::new();
+    {
+        let mut state = session.state();
+        let modules = state.modules();
+        known.retain(|module, _| modules.iter().any(|(_, name)| name == module));
+        for (name, module) in modules {
+            let Some(told) = state.report(&name, &module, now) else {
+                continue;
+            };
+            let word = (told.verdict, told.silent_since.is_some());
+            if known.get(&module) != Some(&word) {
+                known.insert(module.clone(), word);
+                news.push(module);
+            }
+        }
+    }
+    for module in news {
+        sessions.world.wake(&session.base, &module);
+    }
+}
+
+/// Carries a command out; `None` where the pod isn't the one meant any more, before or after.
+async fn carry_out(sessions: &Sessions, session: &Session, command: Command) -> (Command, Option<Outcome>) {
+    let current = || sessions.world.is_current(&session.base, session.at);
+    if !current() {
+        return (command, None);
+    }
+    let began = tokio::time::Instant::now();
+    let outcome = call(&sessions.client, session.at, &command).await;
+    let (kind, end) = words(&command, &outcome);
+    sessions.world.called(kind, end, began.elapsed());
+    if !matches!(command, Command::Look) {
+        tracing::debug!(base = %session.base.pod, ?command, outcome = end, "agent call ended");
+    }
+    let outcome = current().then_some(outcome);
+    (command, outcome)
+}
+
+async fn call(client: &Client, at: Endpoint, command: &Command) -> Outcome {
+    match command {
+        Command::Look => Outcome::Looked(look(client, at).await),
+        Command::Install { name, version, url } => Outcome::Installed(client.install(at, name, version, url).await),
+        Command::Uninstall { name, version } => Outcome::Uninstalled(client.uninstall(at, name, version).await),
+        Command::Switch { name, version } => Outcome::Switched(client.switch(at, name, version).await),
+    }
+}
+
+async fn look(client: &Client, at: Endpoint) -> Result<Vec<super::wire::Biz>, NoAnswer> {
+    let mut tries = 1;
+    loop {
+        match client.query_all(at).await {
+            Err(NoAnswer::Unknown(_)) if tries < LOOK_TRIES => tries += 1,
+            result => return result,
+        }
+    }
+}
+
+/// The command's and the outcome's words for metrics.
+fn words(command: &Command, outcome: &Outcome) -> (&'static str, &'static str) {
+    use super::client::{InstallOutcome as I, SwitchOutcome as S, UninstallOutcome as U};
+    let kind = match command {
+        Command::Look => "queryAllBiz",
+        Command::Install { .. } => "installBiz",
+        Command::Uninstall { .. } => "uninstallBiz",
+        Command::Switch { .. } => "switchBiz",
+    };
+    let no_answer = |no_answer: &NoAnswer| match no_answer {
+        NoAnswer::NotSent(_) => "not_sent",
+        NoAnswer::Unknown(_) => "unknown",
+    };
+    let end = match outcome {
+        Outcome::Looked(Ok(_))
+        | Outcome::Installed(I::Installed(_) | I::AlreadyThere)
+        | Outcome::Uninstalled(U::Gone)
+        | Outcome::Switched(S::Switched) => "success",
+        Outcome::Installed(I::Conflict) | Outcome::Uninstalled(U::Conflict) | Outcome::Switched(S::Conflict) => {
+            "conflict"
+        }
+        Outcome::Installed(I::Rejected(_) | I::WrongIdentity { .. })
+        | Outcome::Uninstalled(U::Failed(_))
+        | Outcome::Switched(S::Failed(_) | S::NotFound) => "failed",
+        Outcome::Looked(Err(error))
+        | Outcome::Installed(I::NoAnswer(error))
+        | Outcome::Uninstalled(U::NoAnswer(error))
+        | Outcome::Switched(S::NoAnswer(error)) => no_answer(error),
+    };
+    (kind, end)
+}

@@ -1,0 +1,485 @@
+//! What all controllers share, and how news travels between them.
+//!
+//! One [`Context`] serves one scope: a namespace, or the whole cluster. Watches, sessions and own writes end up in
+//! [`Context::changed_module`] and its sisters, which wake exactly the objects that have to look again. Waking is
+//! cheap and idempotent; deciding is left to the plans.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Service;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
+    arklet::{
+        client::{Client as Arklet, Endpoint},
+        session::{BaseId, Sessions, World},
+    },
+    domain::names,
+    runtime::{
+        bases::{BaseChange, BaseKey, Bases},
+        cache::{Cache, Change},
+        clock::Clock,
+        index::{self, Modules},
+        kinds::{BaseNode, BasePod},
+        metrics::{AgentCommand, AgentOutcome, Metrics},
+        ops::Ops,
+    },
+};
+
+/// What can be set for a run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often each base is asked for its list.
+    pub health_interval: Duration,
+    /// Lifetime of a watch.
+    pub watch_seconds: u32,
+    /// Reconciles of one kind at a time.
+    pub concurrency: u16,
+}
+
+/// The queue of one kind.
+pub struct Queue<K: kube::Resource> {
+    sender: UnboundedSender<ObjectRef<K>>,
+    receiver: Mutex<Option<UnboundedReceiver<ObjectRef<K>>>>,
+}
+
+impl<K: kube::Resource<DynamicType = ()>> Queue<K> {
+    fn new() -> Self {
+        let (sender, receiver) = unbounded_channel();
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+        }
+    }
+
+    /// Asks for a reconcile of an object.
+    pub fn push(&self, key: ObjectRef<K>) {
+        // The receiver is gone only while the process ends.
+        let _ = self.sender.send(key);
+    }
+
+    /// Asks for a reconcile by namespace and name.
+    pub fn push_named(&self, namespace: &str, name: &str) {
+        self.push(ObjectRef::new(name).within(namespace));
+    }
+
+    /// The receiving end, once.
+    pub fn take(&self) -> Option<UnboundedReceiver<ObjectRef<K>>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// One queue a controller.
+pub struct Queues {
+    /// ModuleDeployments.
+    pub deployments: Queue<ModuleDeployment>,
+    /// ModuleReplicaSets.
+    pub sets: Queue<ModuleReplicaSet>,
+    /// Modules.
+    pub modules: Queue<Module>,
+    /// Services, by the deployment that asks.
+    pub services: Queue<ModuleDeployment>,
+    /// Base pods.
+    pub pods: Queue<BasePod>,
+}
+
+/// What all controllers of one scope share.
+pub struct Context {
+    /// Writes.
+    pub ops: Ops,
+    /// Time.
+    pub clock: Clock,
+    /// ModuleDeployments.
+    pub deployments: Arc<Cache<ModuleDeployment>>,
+    /// ModuleReplicaSets.
+    pub sets: Arc<Cache<ModuleReplicaSet>>,
+    /// Modules, indexed.
+    pub modules: Modules,
+    /// Services that belong to modules.
+    pub services: Arc<Cache<Service>>,
+    /// Nodes; empty where they may not be read.
+    pub nodes: Arc<Cache<BaseNode>>,
+    /// Base pods.
+    pub bases: Arc<Bases>,
+    /// Conversations with agents.
+    pub sessions: Arc<Sessions>,
+    /// Who has to look again.
+    pub queues: Queues,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Settings.
+    pub settings: Settings,
+    /// Held from looking at bases to taking places on them: two replica sets never take one place.
+    pub placing: Mutex<()>,
+    /// When the status of an object was last written (milliseconds), by kind and key.
+    pub written: Mutex<HashMap<String, i64>>,
+    /// Why a deployment's Service isn't as wanted, by namespace and name.
+    pub service_reports: Mutex<HashMap<(String, String), (String, String)>>,
+    /// Set while the process ends: nothing new is begun.
+    pub stop: CancellationToken,
+}
+
+/// The caches that a [`Context`] is built over.
+pub struct Caches {
+    /// ModuleDeployments.
+    pub deployments: Arc<Cache<ModuleDeployment>>,
+    /// ModuleReplicaSets.
+    pub sets: Arc<Cache<ModuleReplicaSet>>,
+    /// Modules.
+    pub modules: Arc<Cache<Module>>,
+    /// Services.
+    pub services: Arc<Cache<Service>>,
+    /// Nodes.
+    pub nodes: Arc<Cache<BaseNode>>,
+}
+
+impl Context {
+    /// Everything that controllers of one scope share.
+    pub fn new(
+        ops: Ops,
+        arklet: Arklet,
+        caches: Caches,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        let clock = Clock::start();
+        Arc::new_cyclic(|weak: &Weak<Self>| {
+            let news = weak.clone();
+            let on_base = move |change| {
+                if let Some(context) = news.upgrade() {
+                    context.changed_base(change);
+                }
+            };
+            let bases = Arc::new(Bases::new(
+                ops.client(),
+                clock,
+                settings.watch_seconds,
+                stop.child_token(),
+                on_base,
+            ));
+            let world = Arc::new(SessionWorld {
+                context: weak.clone(),
+                metrics: Arc::clone(&metrics),
+            });
+            let sessions = Sessions::new(arklet, clock, settings.health_interval, world, stop.child_token());
+            Self {
+                ops,
+                clock,
+                deployments: caches.deployments,
+                sets: caches.sets,
+                modules: Modules::new(caches.modules),
+                services: caches.services,
+                nodes: caches.nodes,
+                bases,
+                sessions,
+                queues: Queues {
+                    deployments: Queue::new(),
+                    sets: Queue::new(),
+                    modules: Queue::new(),
+                    services: Queue::new(),
+                    pods: Queue::new(),
+                },
+                metrics,
+                settings,
+                placing: Mutex::new(()),
+                written: Mutex::default(),
+                service_reports: Mutex::default(),
+                stop,
+            }
+        })
+    }
+
+    /// A ModuleDeployment changed, or is gone.
+    pub fn changed_deployment(&self, change: &Change<ModuleDeployment>) {
+        let (Change::Applied(deployment) | Change::Deleted(deployment)) = change;
+        let key = ObjectRef::from_obj(&**deployment);
+        self.queues.deployments.push(key.clone());
+        self.queues.services.push(key);
+        if matches!(change, Change::Deleted(_)) {
+            self.forget_bases();
+            self.wake_sharers(deployment);
+        }
+    }
+
+    /// Other deployments of the same module look at their common Service again.
+    pub fn wake_sharers(&self, deployment: &ModuleDeployment) {
+        let Some(module) = deployment.module() else { return };
+        for other in self.deployments.all() {
+            let same = other.namespace() == deployment.namespace()
+                && other.module().is_some_and(|theirs| theirs.name == module.name);
+            if same && other.uid() != deployment.uid() {
+                self.queues.services.push(ObjectRef::from_obj(&*other));
+            }
+        }
+    }
+
+    fn forget_bases(&self) {
+        let named = |deployment: &Arc<ModuleDeployment>| {
+            (
+                deployment.namespace().unwrap_or_default(),
+                deployment.spec.base_deployment_name.clone(),
+            )
+        };
+        let used = self.deployments.all().iter().map(named).collect();
+        self.bases.retain(&used);
+    }
+
+    /// A ModuleReplicaSet changed, or is gone.
+    pub fn changed_set(&self, change: &Change<ModuleReplicaSet>) {
+        let (Change::Applied(set) | Change::Deleted(set)) = change;
+        let namespace = set.namespace().unwrap_or_default();
+        self.queues.sets.push(ObjectRef::from_obj(&**set));
+        if let Some(owner) = deployment_of(set) {
+            self.queues.deployments.push_named(&namespace, &owner);
+        }
+        // The strategy, the drain time and the revision of Modules come from here.
+        for module in self.modules.of_set(&namespace, &set.name_any()) {
+            self.queues.modules.push(ObjectRef::from_obj(&*module));
+        }
+    }
+
+    /// A Module changed, or is gone.
+    pub fn changed_module(&self, change: &Change<Module>) {
+        let (Change::Applied(module) | Change::Deleted(module)) = change;
+        match change {
+            Change::Applied(module) => {
+                self.modules.note(module);
+                self.queues.modules.push(ObjectRef::from_obj(&**module));
+            }
+            Change::Deleted(module) => {
+                self.modules.drop_key(module);
+                self.withdraw(module);
+            }
+        }
+        self.wake_owners(module);
+        self.wake_base_of(module);
+    }
+
+    /// Takes back what a Module wished for, without uninstalling anything.
+    pub fn withdraw(&self, module: &Module) {
+        if let (Some(base), Some(info)) = (index::base_uid(module), &module.spec.module) {
+            self.sessions.withdraw(base, &info.name, &module.name_any());
+        }
+    }
+
+    /// Wakes the replica set and the deployment of a Module.
+    pub fn wake_owners(&self, module: &Module) {
+        let namespace = module.namespace().unwrap_or_default();
+        let labels = module.labels();
+        if let Some(set) = labels.get(label::MODULE_REPLICA_SET) {
+            self.wake_set(&namespace, set);
+        }
+        if let Some(name) = labels.get(label::MODULE_DEPLOYMENT) {
+            self.wake_deployment(&namespace, name);
+        }
+    }
+
+    fn wake_set(&self, namespace: &str, label: &str) {
+        if self.sets.named(namespace, label).is_some() {
+            self.queues.sets.push_named(namespace, label);
+            return;
+        }
+        // The label is a safe form of a longer name.
+        for set in self.sets.all() {
+            if set.namespace().as_deref() == Some(namespace) && names::label_safe(&set.name_any()) == label {
+                self.queues.sets.push(ObjectRef::from_obj(&*set));
+            }
+        }
+    }
+
+    fn wake_deployment(&self, namespace: &str, label: &str) {
+        if self.deployments.named(namespace, label).is_some() {
+            self.queues.deployments.push_named(namespace, label);
+            return;
+        }
+        for deployment in self.deployments.all() {
+            let name = deployment.name_any();
+            if deployment.namespace().as_deref() == Some(namespace) && names::label_safe(&name) == label {
+                self.queues.deployments.push(ObjectRef::from_obj(&*deployment));
+            }
+        }
+    }
+
+    fn wake_base_of(&self, module: &Module) {
+        if let (Some(namespace), Some(pod)) = (module.namespace(), index::base_name(module)) {
+            self.queues.pods.push_named(&namespace, pod);
+        }
+    }
+
+    /// A base pod or base Deployment changed.
+    fn changed_base(&self, change: BaseChange) {
+        match change {
+            BaseChange::Pod { before, now } => self.changed_pod(before.as_deref(), &now),
+            BaseChange::PodLeft(pod) => {
+                self.sessions.close(pod.uid());
+                self.wake_modules_on(pod.uid());
+                let namespace = pod.namespace().unwrap_or_default();
+                self.wake_all_of_namespace(&namespace);
+            }
+            BaseChange::Deployment(base) => self.wake_users_of(&base),
+        }
+    }
+
+    fn changed_pod(&self, before: Option<&BasePod>, now: &BasePod) {
+        let namespace = now.namespace().unwrap_or_default();
+        self.queues.pods.push(ObjectRef::from_obj(now));
+        let replaced = before.filter(|before| before.uid() != now.uid());
+        if let Some(replaced) = replaced {
+            self.sessions.close(replaced.uid());
+            self.wake_modules_on(replaced.uid());
+        }
+        let same = before.filter(|before| before.uid() == now.uid());
+        if same.is_some_and(|before| before.restarts() != now.restarts()) {
+            self.sessions.restarted(now.uid());
+        }
+        let fate = |pod: &BasePod| (pod.is_ending(), pod.status.pod_ip.clone(), pod.arklet_port());
+        let traffic = |pod: &BasePod| {
+            let on = pod.labels().keys().filter(|key| key.starts_with(label::TRAFFIC_PREFIX));
+            on.cloned().collect::<Vec<_>>()
+        };
+        if same.is_none_or(|before| fate(before) != fate(now) || traffic(before) != traffic(now)) {
+            self.wake_modules_on(now.uid());
+        }
+        let room = |pod: &BasePod| {
+            (
+                pod.is_ending(),
+                pod.is_ready(),
+                pod.max_modules(),
+                pod.spec.node_name.clone(),
+            )
+        };
+        if same.is_none_or(|before| room(before) != room(now)) {
+            for base in self.bases.holders(&namespace, &now.name_any()) {
+                self.wake_users_of(&base);
+            }
+        }
+    }
+
+    fn wake_modules_on(&self, base_uid: &str) {
+        for module in self.modules.on_base(base_uid) {
+            self.queues.modules.push(ObjectRef::from_obj(&*module));
+        }
+    }
+
+    fn wake_all_of_namespace(&self, namespace: &str) {
+        for deployment in self.deployments.all() {
+            if deployment.namespace().as_deref() == Some(namespace) {
+                self.wake_user(&deployment);
+            }
+        }
+    }
+
+    fn wake_users_of(&self, base: &BaseKey) {
+        for deployment in self.deployments.all() {
+            let uses = deployment.namespace().as_deref() == Some(base.0.as_str())
+                && deployment.spec.base_deployment_name == base.1;
+            if uses {
+                self.wake_user(&deployment);
+            }
+        }
+    }
+
+    fn wake_user(&self, deployment: &ModuleDeployment) {
+        self.queues.deployments.push(ObjectRef::from_obj(deployment));
+        for set in self.sets_of(deployment) {
+            self.queues.sets.push(ObjectRef::from_obj(&*set));
+        }
+    }
+
+    /// A node was cordoned or uncordoned: every deployment may have new places.
+    pub fn changed_node(&self) {
+        for deployment in self.deployments.all() {
+            self.wake_user(&deployment);
+        }
+    }
+
+    /// The replica sets that the deployment controls.
+    pub fn sets_of(&self, deployment: &ModuleDeployment) -> Vec<Arc<ModuleReplicaSet>> {
+        let uid = deployment.uid();
+        let controls = |set: &Arc<ModuleReplicaSet>| {
+            set.owner_references()
+                .iter()
+                .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
+        };
+        self.sets.all().into_iter().filter(controls).collect()
+    }
+
+    /// Whether the status of `key` may be written now; if not, when (milliseconds). Edges are always written.
+    pub fn may_write(&self, key: &str, edge: bool, now: i64) -> Result<(), i64> {
+        /// Counts that only move are written at most once in this time (milliseconds).
+        const PACE: i64 = 1_000;
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        match written.get(key) {
+            Some(last) if !edge && now < last + PACE => Err(last + PACE),
+            _ => {
+                written.insert(key.to_owned(), now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets the pace of an object that is gone.
+    pub fn forget_pace(&self, key: &str) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// The name of the ModuleDeployment that controls a replica set.
+pub fn deployment_of(set: &ModuleReplicaSet) -> Option<String> {
+    let controller = set
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true))?;
+    (controller.kind == "ModuleDeployment").then(|| controller.name.clone())
+}
+
+/// What sessions see of the process.
+struct SessionWorld {
+    context: Weak<Context>,
+    metrics: Arc<Metrics>,
+}
+
+impl World for SessionWorld {
+    fn is_current(&self, base: &BaseId, at: Endpoint) -> bool {
+        let Some(context) = self.context.upgrade() else {
+            return false;
+        };
+        match context.bases.pod(&base.namespace, &base.pod) {
+            Some(pod) => pod.uid() == base.uid && pod.status.pod_ip.as_deref() == Some(at.ip.to_string().as_str()),
+            // It left the selector; the Module's reconcile asks the API server and closes the session if it is gone.
+            None => true,
+        }
+    }
+
+    fn wake(&self, base: &BaseId, module: &str) {
+        if let Some(context) = self.context.upgrade() {
+            context.queues.modules.push_named(&base.namespace, module);
+            context.queues.pods.push_named(&base.namespace, &base.pod);
+        }
+    }
+
+    fn called(&self, command: &'static str, outcome: &'static str, took: Duration) {
+        let command = match command {
+            "installBiz" => AgentCommand::Install,
+            "uninstallBiz" => AgentCommand::Uninstall,
+            "switchBiz" => AgentCommand::Switch,
+            _ => AgentCommand::QueryAll,
+        };
+        let outcome = match outcome {
+            "success" => AgentOutcome::Ok,
+            "conflict" => AgentOutcome::Conflict,
+            "failed" => AgentOutcome::Failed,
+            "not_sent" => AgentOutcome::Unreachable,
+            _ => AgentOutcome::Unknown,
+        };
+        self.metrics.agent_call(command, outcome, took);
+    }
+}

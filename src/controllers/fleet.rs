@@ -1,0 +1,223 @@
+//! The bases and Modules of one deployment, as placement and counting see them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use super::context::Context;
+use crate::{
+    api::{Module, ModuleReplicaSet, keys::label},
+    domain::{
+        deployment::number,
+        module::Phase,
+        names,
+        placement::{Base, Fleet, Ineligible, Placed, Wanted},
+        policy::{SchedulingPolicy, UpgradePolicy},
+    },
+    runtime::{bases::BaseKey, clock::millis, index, kinds::BasePod},
+};
+
+/// The stored phase of a Module.
+pub fn phase_of(module: &Module) -> Option<Phase> {
+    Phase::parse(module.status.as_ref()?.status.as_deref()?)
+}
+
+/// Whether a Module is on its way out.
+pub fn is_leaving(module: &Module) -> bool {
+    module.metadata.deletion_timestamp.is_some()
+}
+
+/// The base pods of `base`, as places for the module `module` of the deployment with the label value `deployment`.
+pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str) -> Vec<Base> {
+    let mut revisions: BTreeSet<String> = BTreeSet::new();
+    for set in context.sets.all() {
+        let ours = set.namespace().as_deref() == Some(base.0.as_str())
+            && set
+                .labels()
+                .get(label::MODULE_DEPLOYMENT)
+                .is_some_and(|name| name == deployment);
+        if ours {
+            revisions.extend(set.module().map(|module| module.version.clone()));
+        }
+    }
+    context
+        .bases
+        .pods(base)
+        .iter()
+        .map(|pod| place(context, pod, module, deployment, &revisions))
+        .collect()
+}
+
+fn place(context: &Context, pod: &BasePod, module: &str, deployment: &str, revisions: &BTreeSet<String>) -> Base {
+    let mut slots: BTreeSet<String> = BTreeSet::new();
+    let mut taken = false;
+    for other in context.modules.on_base(pod.uid()) {
+        let Some(info) = &other.spec.module else { continue };
+        let owner = other
+            .labels()
+            .get(label::MODULE_DEPLOYMENT)
+            .map(String::as_str)
+            .unwrap_or_default();
+        taken |= info.name == module && owner != deployment;
+        slots.insert(info.name.clone());
+    }
+    // A biz in the slot that none of our revisions accounts for: found out by the session, where there is one.
+    let versions = context.sessions.versions(pod.uid(), module).unwrap_or_default();
+    taken |= versions.keys().any(|version| !revisions.contains(version));
+    Base {
+        uid: pod.uid().to_owned(),
+        name: pod.name_any(),
+        closed: closed(context, pod),
+        slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+        max_slots: pod.max_modules(),
+        taken,
+    }
+}
+
+fn closed(context: &Context, pod: &BasePod) -> Option<Ineligible> {
+    let cordoned = || {
+        let node = pod.spec.node_name.as_deref()?;
+        context
+            .nodes
+            .get(&kube::runtime::reflector::ObjectRef::new(node))
+            .map(|node| node.spec.unschedulable)
+    };
+    if pod.is_ending() {
+        Some(Ineligible::Ending)
+    } else if !pod.is_ready() {
+        Some(Ineligible::NotReady)
+    } else if cordoned().unwrap_or(false) {
+        Some(Ineligible::Cordoned)
+    } else {
+        None
+    }
+}
+
+/// The deployment's replica sets and Modules on its bases.
+pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], bases: Vec<Base>) -> Fleet {
+    let newest = sets.iter().max_by_key(|set| number(set));
+    let strategy = newest.and_then(|set| set.spec.operation_strategy.as_ref());
+    let modules = sets.iter().enumerate().flat_map(|(index, set)| {
+        let modules = context
+            .modules
+            .of_set(&set.namespace().unwrap_or_default(), &set.name_any());
+        modules
+            .into_iter()
+            .map(move |module| placed(index, &module))
+            .collect::<Vec<_>>()
+    });
+    let wanted = |set: &Arc<ModuleReplicaSet>| Wanted {
+        desired: if set.metadata.deletion_timestamp.is_some() {
+            0
+        } else {
+            set.desired()
+        },
+        revision: number(set),
+    };
+    Fleet {
+        policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
+        scheduling: SchedulingPolicy::of(newest.and_then(|set| set.spec.scheduling_strategy.as_ref())),
+        sets: sets.iter().map(wanted).collect(),
+        modules: modules.collect(),
+        bases,
+    }
+}
+
+fn placed(set: usize, module: &Module) -> Placed {
+    Placed {
+        module: module.name_any(),
+        set,
+        base: index::base_uid(module).unwrap_or_default().to_owned(),
+        available: phase_of(module) == Some(Phase::Available),
+        leaving: is_leaving(module),
+        created: module
+            .creation_timestamp()
+            .map_or(i64::MAX, |time| millis(&time) / 1000),
+    }
+}
+
+/// Modules of one replica set, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ending ones included.
+    pub existing: u32,
+    /// Not ending, on a base that is alive.
+    pub live: u32,
+    /// Of those: active.
+    pub ready: u32,
+    /// Of those: available.
+    pub available: u32,
+    /// Of those: being installed.
+    pub upgrading: u32,
+}
+
+/// Counts `modules`; `alive` says whether a base pod, by its UID, is there and not ending.
+pub fn count(modules: &[Arc<Module>], alive: impl Fn(&str) -> bool) -> Counts {
+    let mut counts = Counts::default();
+    for module in modules {
+        counts.existing += 1;
+        if is_leaving(module) || !index::base_uid(module).is_some_and(&alive) {
+            continue;
+        }
+        counts.live += 1;
+        match phase_of(module) {
+            Some(Phase::Available) => (counts.ready, counts.available) = (counts.ready + 1, counts.available + 1),
+            Some(Phase::Completing) => counts.ready += 1,
+            Some(Phase::Upgrading) => counts.upgrading += 1,
+            _ => {}
+        }
+    }
+    counts
+}
+
+/// Bases on which a deployment is (ready, available), whatever the revision. A base in its soak whose old version
+/// stands by is available: it can be switched back.
+pub fn serving_bases(modules: &[Arc<Module>], alive: impl Fn(&str) -> bool) -> (u32, u32) {
+    let mut by_base: HashMap<&str, Vec<&Module>> = HashMap::new();
+    for module in modules.iter().filter(|module| !is_leaving(module)) {
+        if let Some(base) = index::base_uid(module).filter(|base| alive(base)) {
+            by_base.entry(base).or_default().push(module);
+        }
+    }
+    let (mut ready, mut available) = (0, 0);
+    for modules in by_base.values() {
+        let has = |phase| modules.iter().any(|module| phase_of(module) == Some(phase));
+        let soaking_beside_old = has(Phase::Completing) && modules.len() > 1;
+        ready += u32::from(has(Phase::Available) || has(Phase::Completing));
+        available += u32::from(has(Phase::Available) || soaking_beside_old);
+    }
+    (ready, available)
+}
+
+/// The most telling failure among Modules: its reason, and a sentence with the number of Modules concerned.
+pub fn failure(modules: &[Arc<Module>]) -> Option<(String, String)> {
+    let mut by_reason: BTreeMap<&str, (usize, String)> = BTreeMap::new();
+    for module in modules.iter().filter(|module| !is_leaving(module)) {
+        let Some(status) = &module.status else { continue };
+        let Some(reason) = status.reason.as_deref().filter(|reason| *reason != "Superseded") else {
+            continue;
+        };
+        let base = index::base_name(module).unwrap_or("no base");
+        let message = status.message.as_deref().unwrap_or_default();
+        let entry = by_reason
+            .entry(reason)
+            .or_insert_with(|| (0, format!("{base}: {message}")));
+        entry.0 += 1;
+    }
+    let (reason, (count, example)) = by_reason.into_iter().max_by_key(|(_, (count, _))| *count)?;
+    let modules = if count == 1 {
+        "1 Module".to_owned()
+    } else {
+        format!("{count} Modules")
+    };
+    Some((reason.to_owned(), format!("{modules}, for instance on {example}")))
+}
+
+/// The label value under which a deployment's Modules are found.
+pub fn deployment_label(set: &ModuleReplicaSet) -> String {
+    match set.labels().get(label::MODULE_DEPLOYMENT) {
+        Some(name) => name.clone(),
+        None => names::label_safe(&set.name_any()),
+    }
+}

@@ -1,0 +1,33 @@
+//! The controllers: thin shells around the plans in [`crate::domain`].
+//!
+//! Each kind has a folder: observe, apply, status; its plan is in the domain. Watches fan out into queues
+//! ([`context`]), one runner a kind reconciles what is queued. Deletes are fanned out too, and every object is looked
+//! at after each (re)list.
+
+mod base;
+pub mod context;
+mod error;
+mod finalizers;
+mod fleet;
+mod module;
+mod module_deployment;
+mod module_replica_set;
+pub mod run;
+mod service;
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+
+use self::context::Context;
+
+/// Longest reconcile: several API calls of 15 s each, and no agent call.
+pub(crate) const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Look again at a time in milliseconds, or when something changes.
+fn until(context: &Context, at: Option<i64>) -> Action {
+    match at {
+        Some(at) => Action::requeue(context.clock.until(at)),
+        None => Action::await_change(),
+    }
+}

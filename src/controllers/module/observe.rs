@@ -1,0 +1,276 @@
+//! What a Module's plan looks at, and the wish that follows from it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use crate::{
+    api::{Module, ModuleReplicaSet, keys::label},
+    arklet::{client::Endpoint, session::BaseId, wire::is_web_context_clash},
+    controllers::{context::Context, error::Error, fleet},
+    domain::{
+        deployment::number,
+        module::{BaseFate, ModuleView, Told},
+        names,
+        policy::UpgradePolicy,
+        slot::{Verdict, Wish, WishKind},
+    },
+    runtime::{bases::BaseState, clock::millis, index, kinds::BasePod},
+};
+
+/// The drain time of a deployment with a Service that names none (seconds).
+const DEFAULT_DRAIN: i64 = 5;
+/// How often a base that no watch covers is looked at (milliseconds).
+const LOOK_AGAIN_MS: i64 = 10_000;
+
+/// What is known of one Module.
+pub struct Observed {
+    pub told: Option<Told>,
+    pub look_again: Option<i64>,
+    fate: BaseFate,
+    pod: Option<Arc<BasePod>>,
+    set: Option<Arc<ModuleReplicaSet>>,
+    label_on: bool,
+    label_off_since: Option<i64>,
+    successor_active: bool,
+    base_name: String,
+}
+
+/// Reads caches, and the API server where a pod is missing in them. `None`: not known yet.
+pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observed>, Error> {
+    let namespace = module.namespace().unwrap_or_default();
+    let set = set_of(context, module);
+    let base_name = index::base_name(module).unwrap_or_default().to_owned();
+    let base_uid = index::base_uid(module).unwrap_or_default().to_owned();
+    if base_uid.is_empty() {
+        return Ok(Some(Observed::unbound(set)));
+    }
+    let mut look_again = None;
+    let pod = match context.bases.pod(&namespace, &base_name) {
+        Some(pod) => Some(pod),
+        None if set.as_ref().is_some_and(|set| !bases_known(context, set)) => return Ok(None),
+        None => {
+            look_again = Some(context.clock.now() + LOOK_AGAIN_MS);
+            context.ops.read::<BasePod>(&namespace, &base_name).await?.map(Arc::new)
+        }
+    };
+    let fate = match &pod {
+        Some(pod) if pod.uid() != base_uid => BaseFate::Gone,
+        Some(pod) if pod.is_ending() => BaseFate::Ending,
+        Some(pod) if pod.status.pod_ip.is_none() => BaseFate::Starting,
+        Some(_) => BaseFate::Alive,
+        None => BaseFate::Gone,
+    };
+    let name = module_name(module);
+    let key = names::traffic_label(&name);
+    Ok(Some(Observed {
+        told: explained(context.sessions.told(&base_uid, &name, &module.name_any())),
+        look_again: look_again.filter(|_| fate == BaseFate::Alive),
+        label_on: pod.as_ref().is_some_and(|pod| pod.labels().contains_key(&key)),
+        label_off_since: context.bases.label_off_since(&base_uid, &key),
+        successor_active: successor_active(context, module, &base_uid, &name),
+        fate,
+        pod,
+        set,
+        base_name,
+    }))
+}
+
+impl Observed {
+    fn unbound(set: Option<Arc<ModuleReplicaSet>>) -> Self {
+        Self {
+            told: None,
+            look_again: None,
+            fate: BaseFate::Unbound,
+            pod: None,
+            set,
+            label_on: false,
+            label_off_since: None,
+            successor_active: false,
+            base_name: String::new(),
+        }
+    }
+
+    /// The view for the plan.
+    pub fn view<'a>(&'a self, module: &Module) -> ModuleView<'a> {
+        let status = module.status.as_ref();
+        let spec = self.set.as_ref().map(|set| &set.spec);
+        let seconds = spec.and_then(|spec| spec.min_ready_seconds).map_or(0, i64::from).max(0);
+        let flag = |key: &str| module.labels().get(key).is_some_and(|value| value == label::TRUE);
+        let created = module.creation_timestamp().map_or(0, |time| millis(&time));
+        ModuleView {
+            phase: fleet::phase_of(module),
+            phase_since: status
+                .and_then(|status| status.last_transition_time.as_ref())
+                .map_or(created, millis),
+            was_active: status.is_some_and(|status| status.installed.is_some()) || was_available(module),
+            created,
+            deleting: module.metadata.deletion_timestamp.as_ref().map(millis),
+            drop_directly: flag(label::DELETE_MODULE_DIRECTLY),
+            base: self.fate,
+            base_name: &self.base_name,
+            told: self.told.clone(),
+            min_ready: seconds.saturating_mul(1000),
+            drain: drain_seconds(self.set.as_deref()).saturating_mul(1000),
+            label_on: self.label_on,
+            label_off_since: self.label_off_since,
+            successor_active: self.successor_active,
+        }
+    }
+}
+
+fn was_available(module: &Module) -> bool {
+    module.status.as_ref().and_then(|status| status.status.as_deref()) == Some("Available")
+}
+
+/// Waits for the watch of the base pods, if there is one to come.
+fn bases_known(context: &Context, set: &ModuleReplicaSet) -> bool {
+    let namespace = set.namespace().unwrap_or_default();
+    let Some(base) = set.labels().get(label::BASE_DEPLOYMENT) else {
+        return true;
+    };
+    match crate::controllers::context::deployment_of(set).and_then(|name| context.deployments.named(&namespace, &name))
+    {
+        Some(owner) if names::label_safe(&owner.spec.base_deployment_name) == *base => {
+            context
+                .bases
+                .state(&(namespace, owner.spec.base_deployment_name.clone()))
+                != BaseState::Unknown
+        }
+        _ => true,
+    }
+}
+
+/// The replica set that a Module belongs to.
+fn set_of(context: &Context, module: &Module) -> Option<Arc<ModuleReplicaSet>> {
+    let namespace = module.namespace()?;
+    let label = module.labels().get(label::MODULE_REPLICA_SET)?;
+    context.sets.named(&namespace, label).or_else(|| {
+        let sets = context.sets.all();
+        sets.into_iter().find(|set| {
+            set.namespace().as_deref() == Some(namespace.as_str()) && names::label_safe(&set.name_any()) == *label
+        })
+    })
+}
+
+fn drain_seconds(set: Option<&ModuleReplicaSet>) -> i64 {
+    let strategy = set.and_then(|set| set.spec.operation_strategy.as_ref());
+    let Some(service) = strategy.and_then(|strategy| strategy.service_strategy.as_ref()) else {
+        return 0;
+    };
+    let default = if service.enable_module_service.unwrap_or(false) {
+        DEFAULT_DRAIN
+    } else {
+        0
+    };
+    service.drain_seconds.map_or(default, i64::from).max(0)
+}
+
+/// The biz name on the base: of what was installed, where that is known.
+fn module_name(module: &Module) -> String {
+    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref());
+    match (installed, &module.spec.module) {
+        (Some(installed), _) => installed.name.clone(),
+        (None, Some(info)) => info.name.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+/// Whether another Module of the slot, which isn't leaving, is active there.
+fn successor_active(context: &Context, module: &Module, base_uid: &str, name: &str) -> bool {
+    context.modules.on_base(base_uid).iter().any(|other| {
+        let same_slot = other.spec.module.as_ref().is_some_and(|info| info.name == name);
+        let active = || {
+            let told = context.sessions.told(base_uid, name, &other.name_any());
+            told.is_some_and(|told| told.verdict == Verdict::Active)
+        };
+        other.name_any() != module.name_any() && same_slot && !fleet::is_leaving(other) && active()
+    })
+}
+
+/// Tells the session what the Module wants; gives what the session says then.
+pub fn hand_over(context: &Context, module: &Module, observed: &Observed, wish: Option<WishKind>) -> Option<Told> {
+    let base_uid = index::base_uid(module)?;
+    let name = module_name(module);
+    let Some(kind) = wish else {
+        context.sessions.withdraw(base_uid, &name, &module.name_any());
+        return None;
+    };
+    let pod = observed.pod.as_ref()?;
+    let ip: IpAddr = pod.status.pod_ip.as_ref()?.parse().ok()?;
+    let at = Endpoint {
+        ip,
+        port: pod.arklet_port(),
+    };
+    let base = BaseId {
+        namespace: module.namespace().unwrap_or_default(),
+        pod: pod.name_any(),
+        uid: base_uid.to_owned(),
+    };
+    let wish = build_wish(context, module, observed, kind);
+    explained(context.sessions.wish(&base, at, &name, wish))
+}
+
+fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: WishKind) -> Wish {
+    let info = module.spec.module.clone().unwrap_or_default();
+    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref());
+    let leaving_version = installed.map(|installed| installed.version.clone());
+    let version = match kind {
+        WishKind::Leave { .. } => leaving_version.unwrap_or_else(|| info.version.clone()),
+        WishKind::Run => info.version.clone(),
+    };
+    let owner = module
+        .labels()
+        .get(label::MODULE_DEPLOYMENT)
+        .or(module.labels().get(label::MODULE_REPLICA_SET));
+    let strategy = observed
+        .set
+        .as_ref()
+        .and_then(|set| set.spec.operation_strategy.as_ref());
+    let policy = strategy.and_then(|strategy| strategy.upgrade_policy.as_deref());
+    Wish {
+        module: module.name_any(),
+        owner: owner.cloned().unwrap_or_else(|| module.name_any()),
+        version,
+        url: info.url,
+        revision: observed.set.as_ref().map_or(0, |set| number(set)),
+        created: module
+            .creation_timestamp()
+            .map_or(i64::MAX, |time| millis(&time) / 1000),
+        policy: UpgradePolicy::parse(policy.or(module.spec.upgrade_policy.as_deref())),
+        own_versions: own_versions(context, module),
+        kind,
+    }
+}
+
+/// The versions of all revisions of the Module's deployment.
+fn own_versions(context: &Context, module: &Module) -> Vec<String> {
+    let (Some(namespace), Some(deployment)) = (module.namespace(), module.labels().get(label::MODULE_DEPLOYMENT))
+    else {
+        return vec![];
+    };
+    let sets = context.sets.all();
+    let ours = sets.iter().filter(|set| {
+        set.namespace().as_deref() == Some(namespace.as_str())
+            && set.labels().get(label::MODULE_DEPLOYMENT) == Some(deployment)
+    });
+    ours.filter_map(|set| set.module().map(|module| module.version.clone()))
+        .collect()
+}
+
+/// A web context clash comes as one line of a stack trace; say what to do about it.
+fn explained(told: Option<Told>) -> Option<Told> {
+    told.map(|mut told| {
+        if let Verdict::Failed(cause) = &told.verdict
+            && is_web_context_clash(cause)
+        {
+            told.verdict = Verdict::Failed(format!(
+                "two versions of a web module with one context path cannot stand side by side on a base; use \
+                 operationStrategy.upgradePolicy uninstall_then_install, or scaleup_then_scaledown with free bases \
+                 ({cause})"
+            ));
+        }
+        told
+    })
+}

@@ -1,0 +1,180 @@
+//! Carries out a deployment's plan: own fields, replica sets, status, Events, in this order.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use crate::{
+    api::{ModuleDeployment, ModuleDeploymentStatus, ModuleReplicaSet, keys::finalizer},
+    controllers::{context::Context, error::Error, finalizers::without_finalizers},
+    domain::{deployment::Plan, merge},
+    runtime::kinds::BaseDeployment,
+};
+
+/// Carries the plan out; says when to look again (milliseconds).
+pub async fn apply(
+    context: &Context,
+    deployment: &ModuleDeployment,
+    mut plan: Plan,
+    now: i64,
+) -> Result<Option<i64>, Error> {
+    let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+    let uid = deployment.uid().unwrap_or_default();
+    if plan.adopt_base {
+        adopt_base(context, deployment, &mut plan).await?;
+    }
+    if let Some(mut patch) = plan.own_patch.take() {
+        patch["metadata"]["uid"] = json!(uid);
+        if patch["metadata"]
+            .get("finalizers")
+            .or(patch["metadata"].get("ownerReferences"))
+            .is_some()
+        {
+            // Lists are replaced whole: what somebody else adds meanwhile must not be lost.
+            patch["metadata"]["resourceVersion"] = json!(deployment.resource_version());
+        }
+        let patched = context.ops.patch::<ModuleDeployment>(&namespace, &name, &patch).await?;
+        context.deployments.put(Arc::new(patched));
+    }
+    if let Some(set) = plan.create.take() {
+        create(context, &namespace, &set).await?;
+    }
+    for mut change in plan.change {
+        change.patch["metadata"]["uid"] = json!(change.uid);
+        let patched = context
+            .ops
+            .patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch)
+            .await?;
+        context.sets.put(Arc::new(patched));
+        context.queues.sets.push_named(&namespace, &change.name);
+    }
+    for (set, uid) in plan.delete {
+        delete(context, &namespace, &set, &uid).await?;
+    }
+    let mut wake = plan.wake_at;
+    if let Some(status) = plan.status {
+        let later = write_status(context, deployment, &status, now).await?;
+        wake = [wake, later].into_iter().flatten().min();
+    }
+    for (warning, reason, note) in plan.events {
+        context
+            .ops
+            .publish(&deployment.object_ref(&()), warning, reason, "Reconcile", note)
+            .await;
+    }
+    if plan.release {
+        release(context, deployment).await?;
+    }
+    Ok(wake)
+}
+
+/// Adds the owner reference to the base Deployment, whose UID is read right before it is written: a base that was
+/// deleted and made again must not take the deployment with it.
+async fn adopt_base(context: &Context, deployment: &ModuleDeployment, plan: &mut Plan) -> Result<(), Error> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    let base = &deployment.spec.base_deployment_name;
+    let Some(live) = context.ops.read::<BaseDeployment>(&namespace, base).await? else {
+        return Ok(());
+    };
+    if live.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let mut owners: Vec<OwnerReference> = deployment
+        .owner_references()
+        .iter()
+        .filter(|owner| !is_base(owner))
+        .cloned()
+        .collect();
+    let controlled = owners.iter().any(|owner| owner.controller == Some(true));
+    owners.push(OwnerReference {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: base.clone(),
+        uid: live.uid().unwrap_or_default(),
+        controller: Some(!controlled),
+        block_owner_deletion: None,
+    });
+    let patch = plan.own_patch.get_or_insert_with(|| json!({}));
+    patch["metadata"]["ownerReferences"] = json!(owners);
+    Ok(())
+}
+
+fn is_base(owner: &OwnerReference) -> bool {
+    owner.kind == "Deployment" && owner.api_version == "apps/v1"
+}
+
+async fn create(context: &Context, namespace: &str, set: &ModuleReplicaSet) -> Result<(), Error> {
+    match context.ops.create(namespace, set).await {
+        Ok(created) => {
+            context.sets.put_new(Arc::new(created));
+            Ok(())
+        }
+        // Ours from before a stale cache, or somebody else's: the next look, at a newer cache, tells.
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn delete(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
+    match context.ops.delete::<ModuleReplicaSet>(namespace, name, uid).await {
+        Ok(Some(ending)) => {
+            context.sets.put(Arc::new(ending));
+            context.queues.sets.push_named(namespace, name);
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_status(
+    context: &Context,
+    deployment: &ModuleDeployment,
+    status: &ModuleDeploymentStatus,
+    now: i64,
+) -> Result<Option<i64>, Error> {
+    let before = deployment.status.clone().unwrap_or_default();
+    let Some(patch) = merge::diff(&json!(before), &json!(status)) else {
+        return Ok(None);
+    };
+    let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+    if let Err(later) = context.may_write(&format!("md/{namespace}/{name}"), is_edge(&before, status), now) {
+        return Ok(Some(later));
+    }
+    let patch = json!({ "metadata": { "uid": deployment.uid() }, "status": patch });
+    let patched = context
+        .ops
+        .patch_status::<ModuleDeployment>(&namespace, &name, &patch)
+        .await?;
+    context.deployments.put(Arc::new(patched));
+    Ok(None)
+}
+
+/// Whether more than counts moved: somebody may be waiting for it.
+fn is_edge(before: &ModuleDeploymentStatus, after: &ModuleDeploymentStatus) -> bool {
+    let conditions = |status: &ModuleDeploymentStatus| -> Vec<(String, String, Option<String>)> {
+        let word = |c: &crate::api::Condition| (c.type_.clone(), c.status.clone(), c.reason.clone());
+        status.conditions.iter().map(word).collect()
+    };
+    before.release_status != after.release_status
+        || before.observed_generation != after.observed_generation
+        || conditions(before) != conditions(after)
+}
+
+/// Takes the operator's finalizers off: nothing of the deployment is left.
+async fn release(context: &Context, deployment: &ModuleDeployment) -> Result<(), Error> {
+    let ours = [finalizer::REPLICA_SET_EXISTED, finalizer::MODULE_EXISTED];
+    let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+    let Some(patch) = without_finalizers(deployment.meta(), &ours) else {
+        return Ok(());
+    };
+    match context.ops.patch::<ModuleDeployment>(&namespace, &name, &patch).await {
+        Ok(_) => {}
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error.into()),
+    }
+    context.forget_pace(&format!("md/{namespace}/{name}"));
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What a ModuleDeployment's plan looks at.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+use kube::ResourceExt;
+
+use crate::{
+    api::{Module, ModuleDeployment, ModuleReplicaSet, condition},
+    controllers::{
+        context::Context,
+        fleet::{self, Counts},
+    },
+    domain::{
+        deployment::{Base, Reports, SetView},
+        names,
+        placement::{self, Ineligible},
+        replicas::PEER,
+    },
+    runtime::{
+        bases::{BaseKey, BaseState},
+        index,
+    },
+};
+
+/// Replica sets and counts of one deployment.
+pub struct Observed {
+    sets: Vec<(Arc<ModuleReplicaSet>, Counts)>,
+    pub reports: Reports,
+    base_uid: String,
+}
+
+impl Observed {
+    /// The base Deployment for the plan.
+    pub fn base<'a>(&'a self, state: &'a BaseState) -> Base<'a> {
+        match state {
+            BaseState::Present(deployment) => Base::Present {
+                uid: &self.base_uid,
+                selector: &deployment.spec.selector,
+            },
+            BaseState::Absent | BaseState::Unknown => Base::Absent,
+        }
+    }
+
+    /// The replica sets for the plan.
+    pub fn sets(&self) -> Vec<SetView<'_>> {
+        self.sets
+            .iter()
+            .map(|(object, counts)| SetView {
+                object,
+                existing: counts.existing,
+                live: counts.live,
+                ready: counts.ready,
+                available: counts.available,
+                upgrading: counts.upgrading,
+            })
+            .collect()
+    }
+}
+
+/// Reads caches only.
+pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey) -> Observed {
+    let namespace = &base.0;
+    let pods = context.bases.pods(base);
+    let alive: HashSet<&str> = pods
+        .iter()
+        .filter(|pod| !pod.is_ending())
+        .map(|pod| pod.uid())
+        .collect();
+    let mut modules: Vec<Arc<Module>> = Vec::new();
+    let mut sets = Vec::new();
+    let mut unplaced = None;
+    for set in context.sets_of(deployment) {
+        let of_set = context.modules.of_set(namespace, &set.name_any());
+        // Modules of a former base are counted too: they serve until the move is done.
+        let counts = fleet::count(&of_set, |base| {
+            alive.contains(base) || !is_gone(context, namespace, base, &of_set)
+        });
+        let conditions = set
+            .status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default();
+        unplaced = unplaced.or_else(|| {
+            let failure = condition::find(conditions, "ReplicaFailure")?;
+            Some((failure.reason.clone()?, failure.message.clone()?))
+        });
+        modules.extend(of_set);
+        sets.push((set, counts));
+    }
+    let (bases_ready, bases_available) = fleet::serving_bases(&modules, |base| {
+        alive.contains(base) || !is_gone(context, namespace, base, &modules)
+    });
+    let service_reports = context.service_reports.lock().unwrap_or_else(PoisonError::into_inner);
+    let reports = Reports {
+        bases_available,
+        bases_ready,
+        peers: peers(context, deployment, base, &modules),
+        failure: fleet::failure(&modules).or(unplaced),
+        service: service_reports
+            .get(&(namespace.clone(), deployment.name_any()))
+            .cloned(),
+        deletion_blocked: blocked(&modules),
+    };
+    drop(service_reports);
+    let base_uid = match context.bases.state(base) {
+        BaseState::Present(deployment) => deployment.uid().unwrap_or_default(),
+        BaseState::Absent | BaseState::Unknown => String::new(),
+    };
+    Observed {
+        sets,
+        reports,
+        base_uid,
+    }
+}
+
+/// Whether the pod is known and ending, or not known at all: then its Modules don't count. A pod that is known and
+/// alive but not selected (a former base's) still serves.
+fn is_gone(context: &Context, namespace: &str, uid: &str, modules: &[Arc<Module>]) -> bool {
+    let name = modules
+        .iter()
+        .find(|module| index::base_uid(module) == Some(uid))
+        .and_then(|m| index::base_name(m));
+    let pod = name.and_then(|name| context.bases.pod(namespace, name));
+    pod.is_none_or(|pod| pod.uid() != uid || pod.is_ending())
+}
+
+/// In peer mode: base pods that carry our Module and aren't ending, plus eligible ones.
+fn peers(context: &Context, deployment: &ModuleDeployment, base: &BaseKey, modules: &[Arc<Module>]) -> u32 {
+    let Some(module) = deployment.module() else { return 0 };
+    if deployment.spec.replicas != Some(PEER) {
+        return 0;
+    }
+    let carrying: HashSet<&str> = modules
+        .iter()
+        .filter(|module| !fleet::is_leaving(module))
+        .filter_map(|m| index::base_uid(m))
+        .collect();
+    let label = names::label_safe(&deployment.name_any());
+    let places = fleet::places(context, base, &module.name, &label);
+    let counts = |place: &&placement::Base| {
+        let full = place.max_slots.is_some_and(|max| place.slots >= max);
+        match place.closed {
+            Some(Ineligible::Ending) => false,
+            _ if carrying.contains(place.uid.as_str()) => true,
+            Some(_) => false,
+            None => !place.taken && !full,
+        }
+    };
+    u32::try_from(places.iter().filter(counts).count()).unwrap_or(u32::MAX)
+}
+
+fn blocked(modules: &[Arc<Module>]) -> Option<String> {
+    modules.iter().find_map(|module| {
+        let status = module.status.as_ref()?;
+        let blocked = status.reason.as_deref() == Some("DeletionBlocked") && fleet::is_leaving(module);
+        blocked.then(|| status.message.clone().unwrap_or_default())
+    })
+}

@@ -1,0 +1,110 @@
+//! Creates and deletes Modules, many at a time.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::place::Orders;
+use crate::{
+    api::{
+        Module, ModuleReplicaSet,
+        keys::{annotation, finalizer},
+    },
+    controllers::{context::Context, error::Error},
+    runtime::ops,
+};
+
+/// Requests of one reconcile under way at a time.
+const AT_ONCE: usize = 16;
+
+/// Carries the orders out; every order is tried, the first error is told.
+pub async fn apply(context: &Context, set: &ModuleReplicaSet, orders: Orders) -> Result<(), Error> {
+    let created: Vec<_> = stream::iter(orders.create)
+        .map(|module| create(context, set, module))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let deleted = delete(context, orders.delete).await;
+    let created: Result<(), Error> = created.into_iter().collect();
+    created.and(deleted)
+}
+
+async fn create(context: &Context, set: &ModuleReplicaSet, module: Arc<Module>) -> Result<(), Error> {
+    let namespace = module.namespace().unwrap_or_default();
+    match context.ops.create(&namespace, &*module).await {
+        Ok(created) => {
+            context.modules.cache.put(Arc::new(created));
+            Ok(())
+        }
+        Err(error) => {
+            context.modules.forget(&module);
+            if error.is_already_there() {
+                taken(context, set, &module, error).await
+            } else {
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// A Module of that name is there: ours, which the cache doesn't show yet, or one that is ending and keeps its place.
+async fn taken(context: &Context, set: &ModuleReplicaSet, module: &Module, error: ops::Error) -> Result<(), Error> {
+    let namespace = module.namespace().unwrap_or_default();
+    let Some(found) = context.ops.read::<Module>(&namespace, &module.name_any()).await? else {
+        return Err(error.into());
+    };
+    let ours = found.annotations().get(annotation::REPLICA_SET_UID) == set.uid().as_ref();
+    if ours {
+        context.modules.put_new(Arc::new(found));
+        return Ok(());
+    }
+    Err(error.into())
+}
+
+/// Deletes Modules that aren't ending yet.
+pub async fn delete(context: &Context, modules: Vec<Arc<Module>>) -> Result<(), Error> {
+    let alive = modules
+        .into_iter()
+        .filter(|module| module.metadata.deletion_timestamp.is_none());
+    let deleted: Vec<Result<(), Error>> = stream::iter(alive)
+        .map(|module| delete_one(context, module))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    deleted.into_iter().collect()
+}
+
+async fn delete_one(context: &Context, module: Arc<Module>) -> Result<(), Error> {
+    // One that is being created has no UID yet: its answer comes first.
+    let Some(uid) = module.uid() else { return Ok(()) };
+    let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
+    match context.ops.delete::<Module>(&namespace, &name, &uid).await {
+        Ok(Some(ending)) => {
+            context.modules.cache.put(Arc::new(ending));
+            context.queues.modules.push_named(&namespace, &name);
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts the finalizer onto a replica set that somebody made by hand.
+pub async fn add_finalizer(context: &Context, set: &ModuleReplicaSet) -> Result<(), Error> {
+    let mut finalizers = set.finalizers().to_vec();
+    finalizers.push(finalizer::MODULE_EXISTED.to_owned());
+    let patch = json!({ "metadata": {
+        "uid": set.uid(), "resourceVersion": set.resource_version(), "finalizers": finalizers,
+    } });
+    let namespace = set.namespace().unwrap_or_default();
+    let patched = context
+        .ops
+        .patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch)
+        .await?;
+    context.sets.put(Arc::new(patched));
+    context.queues.sets.push_named(&namespace, &set.name_any());
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! ModuleReplicaSet: its part of the placement.
+//!
+//! observe and plan under one lock, so that no two replica sets take one place ([`place`]) -> apply: create and
+//! delete Modules -> status. Writes Modules (create, delete), its own status and finalizer; nothing else.
+
+mod apply;
+mod build;
+mod place;
+mod status;
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use super::{context::Context, error::Error, finalizers::without_finalizers, until};
+use crate::api::{
+    ModuleReplicaSet,
+    keys::finalizer::{MODULE_EXISTED, ORPHAN},
+};
+
+/// One look at one ModuleReplicaSet.
+pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Result<Action, Error> {
+    let namespace = set.namespace().unwrap_or_default();
+    let Some(set) = context.sets.named(&namespace, &set.name_any()) else {
+        return Ok(Action::await_change());
+    };
+    if set.metadata.deletion_timestamp.is_some() {
+        return leave(&context, &set).await;
+    }
+    if !set.finalizers().iter().any(|name| name == MODULE_EXISTED) {
+        apply::add_finalizer(&context, &set).await?;
+        return Ok(Action::await_change());
+    }
+    let Some(orders) = place::place(&context, &set) else {
+        // The bases aren't known yet: their watch wakes this replica set.
+        return Ok(Action::await_change());
+    };
+    let now = context.clock.now();
+    let unplaced = orders.unplaced.clone();
+    apply::apply(&context, &set, orders).await?;
+    let wake = status::write(&context, &set, unplaced, now).await?;
+    Ok(until(&context, wake))
+}
+
+/// The replica set is being deleted: first its Modules, then its finalizer. Orphaned Modules stay.
+async fn leave(context: &Context, set: &ModuleReplicaSet) -> Result<Action, Error> {
+    let namespace = set.namespace().unwrap_or_default();
+    let orphaned = set.finalizers().iter().any(|name| name == ORPHAN);
+    let modules = context.modules.of_set(&namespace, &set.name_any());
+    if !orphaned && !modules.is_empty() {
+        apply::delete(context, modules).await?;
+        return Ok(Action::await_change());
+    }
+    if let Some(patch) = without_finalizers(&set.metadata, &[MODULE_EXISTED]) {
+        match context
+            .ops
+            .patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch)
+            .await
+        {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    context.forget_pace(&format!("mdrs/{namespace}/{}", set.name_any()));
+    Ok(Action::await_change())
+}

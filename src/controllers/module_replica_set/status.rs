@@ -1,0 +1,98 @@
+//! The status of a ModuleReplicaSet: counts, and why Modules are missing.
+
+use std::sync::Arc;
+
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use crate::{
+    api::{Condition, ConditionStatus, ModuleReplicaSet, ModuleReplicaSetStatus, condition},
+    controllers::{context::Context, error::Error, fleet},
+    domain::merge,
+    runtime::clock::timestamp,
+};
+
+/// Condition type, as on the deployment.
+const REPLICA_FAILURE: &str = "ReplicaFailure";
+/// Its reason where bases are missing.
+const INSUFFICIENT_BASES: &str = "InsufficientBases";
+
+/// Writes the status if it differs; says when to come back for counts that may not be written yet (milliseconds).
+pub async fn write(
+    context: &Context,
+    set: &ModuleReplicaSet,
+    unplaced: Option<(u32, String)>,
+    now: i64,
+) -> Result<Option<i64>, Error> {
+    let before = set.status.clone().unwrap_or_default();
+    let (status, news) = status(context, set, &before, unplaced, now);
+    let Some(patch) = merge::diff(&json!(before), &json!(status)) else {
+        return Ok(None);
+    };
+    let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
+    let edge =
+        news.is_some() || before.conditions.len() != status.conditions.len() || before.observed_generation.is_none();
+    if let Err(later) = context.may_write(&format!("mdrs/{namespace}/{name}"), edge, now) {
+        return Ok(Some(later));
+    }
+    let patch = json!({ "metadata": { "uid": set.uid() }, "status": patch });
+    let patched = context
+        .ops
+        .patch_status::<ModuleReplicaSet>(&namespace, &name, &patch)
+        .await?;
+    context.sets.put(Arc::new(patched));
+    if let Some(note) = news {
+        context
+            .ops
+            .publish(&set.object_ref(&()), true, INSUFFICIENT_BASES, "Place", note)
+            .await;
+    }
+    Ok(None)
+}
+
+fn status(
+    context: &Context,
+    set: &ModuleReplicaSet,
+    before: &ModuleReplicaSetStatus,
+    unplaced: Option<(u32, String)>,
+    now: i64,
+) -> (ModuleReplicaSetStatus, Option<String>) {
+    let modules = context
+        .modules
+        .of_set(&set.namespace().unwrap_or_default(), &set.name_any());
+    let counts = fleet::count(&modules, |_| true);
+    let number = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
+    let mut conditions: Vec<Condition> = before.conditions.clone();
+    let known = condition::find(&conditions, REPLICA_FAILURE).is_some();
+    let mut news = None;
+    match unplaced {
+        Some((count, why)) => {
+            let message = format!("{count} of {} Modules find no base: {why}", set.desired());
+            condition::set(
+                &mut conditions,
+                REPLICA_FAILURE,
+                ConditionStatus::True,
+                INSUFFICIENT_BASES,
+                &message,
+                &timestamp(now),
+            );
+            news = (!known).then_some(message);
+        }
+        None => condition::clear(&mut conditions, REPLICA_FAILURE),
+    }
+    let status = ModuleReplicaSetStatus {
+        replicas: number(counts.live),
+        current_replicas: number(counts.live),
+        available_replicas: number(counts.available),
+        ready_replicas: number(counts.ready),
+        unavailable_replicas: number(set.desired().saturating_sub(counts.available)),
+        updated_replicas: number(counts.live),
+        upgrading_replicas: number(counts.upgrading),
+        updated_ready_replicas: number(counts.ready),
+        updated_available_replicas: number(counts.available),
+        collision_count: before.collision_count,
+        conditions,
+        observed_generation: set.metadata.generation,
+    };
+    (status, news)
+}

@@ -1,0 +1,359 @@
+//! Starts the watches and controllers of one scope and keeps them running until told to stop.
+
+use std::{future::Future, sync::Arc, time::Instant};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use k8s_openapi::api::core::v1::Service;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{ClusterResourceScope, NamespaceResourceScope},
+    runtime::{
+        Controller,
+        controller::{self, Action},
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher,
+    },
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    RECONCILE_TIMEOUT, base,
+    context::{Caches, Context, Queue, Settings},
+    error::{Error, Failures},
+    module, module_deployment, module_replica_set, service,
+};
+use crate::{
+    api::keys::annotation,
+    arklet::client::Client as Arklet,
+    runtime::{
+        cache::{self, Cache, Change, Kind},
+        health::Readiness,
+        kinds::BaseNode,
+        metrics::{self, Metrics, ReconcileResult},
+        ops::Ops,
+        watch_health::WatchHealth,
+    },
+};
+
+/// What one scope is made of.
+pub struct Scope {
+    /// The namespace; `None` for the whole cluster.
+    pub namespace: Option<String>,
+    /// Writes.
+    pub ops: Ops,
+    /// The client for agents.
+    pub arklet: Arklet,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Readiness of the process.
+    pub readiness: Arc<Readiness>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// Runs the controllers of one scope until `stop`; then finishes what is under way, within the runtime's bounds.
+pub async fn run(scope: Scope, stop: CancellationToken) {
+    let (deployments, deployments_writer) = Cache::new();
+    let (sets, sets_writer) = Cache::new();
+    let (modules, modules_writer) = Cache::new();
+    let (services, services_writer) = Cache::<Service>::new();
+    let (nodes, nodes_writer) = Cache::<BaseNode>::new();
+    let caches = Caches {
+        deployments: Arc::clone(&deployments),
+        sets: Arc::clone(&sets),
+        modules: Arc::clone(&modules),
+        services: Arc::clone(&services),
+        nodes: Arc::clone(&nodes),
+    };
+    let context = Context::new(
+        scope.ops.clone(),
+        scope.arklet.clone(),
+        caches,
+        Arc::clone(&scope.metrics),
+        scope.settings.clone(),
+        stop.child_token(),
+    );
+    let mut tasks = JoinSet::new();
+    let watches = Watches {
+        scope: &scope,
+        context: &context,
+        stop: &stop,
+    };
+    watches.start(
+        &mut tasks,
+        deployments,
+        deployments_writer,
+        strip_annotations,
+        Context::changed_deployment,
+    );
+    watches.start(&mut tasks, sets, sets_writer, strip_annotations, Context::changed_set);
+    watches.start(
+        &mut tasks,
+        modules,
+        modules_writer,
+        strip_annotations,
+        Context::changed_module,
+    );
+    watches.start(&mut tasks, services, services_writer, strip_service, changed_service);
+    watches.start_nodes(&mut tasks, nodes, nodes_writer);
+    let synced = async {
+        let _ = context.deployments.store().wait_until_ready().await;
+        let _ = context.sets.store().wait_until_ready().await;
+        let _ = context.modules.cache.store().wait_until_ready().await;
+        let _ = context.services.store().wait_until_ready().await;
+    };
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = synced => {}
+    }
+    tracing::info!(
+        namespace = scope.namespace.as_deref().unwrap_or("*"),
+        "caches are complete, controllers begin"
+    );
+    let runner = Runner {
+        context: &context,
+        stop: &stop,
+    };
+    let queues = &context.queues;
+    let controllers: Vec<BoxFuture<'static, ()>> = vec![
+        runner.run(
+            metrics::Controller::ModuleDeployment,
+            context.deployments.store(),
+            &queues.deployments,
+            module_deployment::reconcile,
+        ),
+        runner.run(
+            metrics::Controller::ModuleReplicaSet,
+            context.sets.store(),
+            &queues.sets,
+            module_replica_set::reconcile,
+        ),
+        runner.run(
+            metrics::Controller::Module,
+            context.modules.cache.store(),
+            &queues.modules,
+            module::reconcile,
+        ),
+        runner.run(
+            metrics::Controller::Service,
+            context.deployments.store(),
+            &queues.services,
+            service::reconcile,
+        ),
+        runner.run(
+            metrics::Controller::Base,
+            context.bases.store(),
+            &queues.pods,
+            base::reconcile,
+        ),
+    ];
+    futures::future::join_all(controllers).await;
+    tasks.shutdown().await;
+}
+
+/// Wakes the deployments that may be concerned by a Service.
+fn changed_service(context: &Context, change: &Change<Service>) {
+    let (Change::Applied(service) | Change::Deleted(service)) = change;
+    for deployment in context.deployments.all() {
+        let named = deployment.namespace() == service.namespace()
+            && deployment
+                .module()
+                .is_some_and(|module| crate::domain::names::service(&module.name) == service.name_any());
+        if named {
+            context.queues.services.push(ObjectRef::from_obj(&*deployment));
+        }
+    }
+}
+
+/// Starts watches.
+struct Watches<'a> {
+    scope: &'a Scope,
+    context: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+}
+
+impl Watches<'_> {
+    fn config(&self) -> watcher::Config {
+        watcher::Config::default().timeout(self.scope.settings.watch_seconds)
+    }
+
+    fn start<K>(
+        &self,
+        tasks: &mut JoinSet<()>,
+        cache: Arc<Cache<K>>,
+        writer: Writer<K>,
+        strip: impl Fn(&mut K) + Send + 'static,
+        on_change: impl Fn(&Context, &Change<K>) + Send + Sync + 'static,
+    ) where
+        K: Kind + Resource<Scope = NamespaceResourceScope>,
+    {
+        let client: Client = self.scope.ops.client();
+        let api: Api<K> = match &self.scope.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        self.follow(
+            tasks,
+            watcher::watcher(api, self.config()),
+            cache,
+            writer,
+            strip,
+            on_change,
+        );
+    }
+
+    fn start_nodes(&self, tasks: &mut JoinSet<()>, cache: Arc<Cache<BaseNode>>, writer: Writer<BaseNode>)
+    where
+        BaseNode: Resource<Scope = ClusterResourceScope>,
+    {
+        if self.scope.namespace.is_some() {
+            // A role in one namespace gives no nodes; then cordoned ones aren't known.
+            return;
+        }
+        let api: Api<BaseNode> = Api::all(self.scope.ops.client());
+        let known: std::sync::Mutex<std::collections::HashMap<String, bool>> = std::sync::Mutex::default();
+        let on_change = move |context: &Context, change: &Change<BaseNode>| {
+            let (Change::Applied(node) | Change::Deleted(node)) = change;
+            let cordoned = node.spec.unschedulable;
+            let mut known = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if known.insert(node.name_any(), cordoned) != Some(cordoned) {
+                context.changed_node();
+            }
+        };
+        self.follow(
+            tasks,
+            watcher::watcher(api, self.config()),
+            cache,
+            writer,
+            BaseNode::strip,
+            on_change,
+        );
+    }
+
+    fn follow<K: Kind>(
+        &self,
+        tasks: &mut JoinSet<()>,
+        events: impl stream::Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+        cache: Arc<Cache<K>>,
+        writer: Writer<K>,
+        strip: impl Fn(&mut K) + Send + 'static,
+        on_change: impl Fn(&Context, &Change<K>) + Send + Sync + 'static,
+    ) {
+        let health = WatchHealth::default();
+        let plural = K::plural(&()).into_owned();
+        let (store, checked) = (cache.store(), health.clone());
+        let ready = async move { store.wait_until_ready().await.is_ok() }.shared();
+        let check = move |now: Instant| match (ready.clone().now_or_never(), checked.stale_for(now)) {
+            (None | Some(false), _) => Err("the first list isn't complete".to_owned()),
+            (_, Some(trouble)) => Err(format!("the watch has been failing for {} s", trouble.as_secs())),
+            (Some(true), None) => Ok(()),
+        };
+        let name = self
+            .scope
+            .namespace
+            .as_ref()
+            .map_or(plural.clone(), |namespace| format!("{namespace}/{plural}"));
+        self.scope.readiness.check(&name, check);
+        let context = Arc::clone(self.context);
+        let strip = move |object: &mut K| {
+            object.meta_mut().managed_fields = None;
+            strip(object);
+        };
+        let follow = cache::follow(events, cache, writer, health, strip, move |change| {
+            on_change(&context, &change)
+        });
+        let stop = self.stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = follow => {}
+            }
+        });
+    }
+}
+
+/// Annotations that `kubectl apply` writes repeat the whole object.
+fn strip_annotations<K: Resource<DynamicType = ()>>(object: &mut K) {
+    if let Some(annotations) = &mut object.meta_mut().annotations {
+        annotations.remove(annotation::LAST_APPLIED);
+    }
+}
+
+fn strip_service(service: &mut Service) {
+    strip_annotations(service);
+    service.status = None;
+}
+
+/// Starts controllers.
+struct Runner<'a> {
+    context: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+}
+
+impl Runner<'_> {
+    /// One controller: reconciles what is queued, a few objects at a time, each at most once at a time.
+    fn run<K, F, R>(
+        &self,
+        name: metrics::Controller,
+        store: Store<K>,
+        queue: &Queue<K>,
+        reconcile: R,
+    ) -> BoxFuture<'static, ()>
+    where
+        K: Kind,
+        R: Fn(Arc<K>, Arc<Context>) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Action, Error>> + Send + 'static,
+    {
+        let Some(mut keys) = queue.take() else {
+            return Box::pin(std::future::ready(()));
+        };
+        let keys = stream::poll_fn(move |waker| keys.poll_recv(waker));
+        let failures = Arc::new(Failures::default());
+        let counters = Arc::new(self.context.metrics.reconcile(name));
+        let settled = Arc::clone(&failures);
+        let reconcile = move |object: Arc<K>, context: Arc<Context>| {
+            let (settled, counters) = (Arc::clone(&settled), Arc::clone(&counters));
+            let key = key_of(&*object);
+            let work = reconcile(object, context);
+            async move {
+                let began = Instant::now();
+                let result = match tokio::time::timeout(RECONCILE_TIMEOUT, work).await {
+                    Ok(result) => result,
+                    Err(_) => Err(Error::Timeout),
+                };
+                counters.observe(word(&result), began.elapsed());
+                if result.is_ok() {
+                    settled.forget(&key);
+                }
+                result
+            }
+        };
+        let on_error = move |object: Arc<K>, error: &Error, _: Arc<Context>| {
+            let key = key_of(&*object);
+            tracing::warn!(controller = name.as_str(), object = key, %error, "reconcile failed, trying again");
+            failures.next_try(&key, error)
+        };
+        Controller::for_stream(stream::pending(), store)
+            .with_config(controller::Config::default().concurrency(self.context.settings.concurrency))
+            .reconcile_on(keys)
+            .graceful_shutdown_on(self.stop.clone().cancelled_owned())
+            .run(reconcile, on_error, Arc::clone(self.context))
+            .for_each(|_| std::future::ready(()))
+            .boxed()
+    }
+}
+
+fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn word(result: &Result<Action, Error>) -> ReconcileResult {
+    match result {
+        Ok(action) if *action == Action::await_change() => ReconcileResult::Settled,
+        Ok(_) => ReconcileResult::Waiting,
+        Err(Error::Timeout) => ReconcileResult::Timeout,
+        Err(Error::Api(error)) if error.is_refused() => ReconcileResult::Rejected,
+        Err(Error::Api(_)) => ReconcileResult::Retry,
+    }
+}

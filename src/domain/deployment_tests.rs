@@ -1,0 +1,276 @@
+use super::*;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn deployment(patch: Value) -> ModuleDeployment {
+    let mut object = json!({
+        "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment",
+        "metadata": {"name": "d", "namespace": "n", "uid": "ud", "generation": 3, "labels": {"app": "d"}},
+        "spec": {"baseDeploymentName": "base", "replicas": 2, "template": {"spec": {"module":
+            {"name": "m", "version": "1.0.0", "url": "file:///m.jar"}}}}
+    });
+    merge(&mut object, &patch);
+    serde_json::from_value(object).expect("a ModuleDeployment")
+}
+
+fn merge(into: &mut Value, patch: &Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, patch) => *into = patch.clone(),
+    }
+}
+
+fn selector() -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(BTreeMap::from([("app".into(), "base".into())])),
+        ..LabelSelector::default()
+    }
+}
+
+fn plan_for(deployment: &ModuleDeployment, sets: Vec<SetView<'_>>, reports: Reports) -> Plan {
+    let selector = selector();
+    let base = Base::Present {
+        uid: "ub",
+        selector: &selector,
+    };
+    plan_deployment(
+        &View {
+            deployment,
+            base,
+            sets,
+            reports,
+        },
+        NOW,
+    )
+}
+
+fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> SetView<'_> {
+    SetView {
+        object,
+        existing: live,
+        live,
+        ready: available,
+        available,
+        upgrading: 0,
+    }
+}
+
+/// The replica set that a plan creates, as the API server would hand it back.
+fn created(plan: &Plan) -> ModuleReplicaSet {
+    let mut set = *plan.create.clone().expect("a new replica set");
+    set.metadata.uid = Some(format!("u-{}", set.name_any()));
+    set
+}
+
+fn condition<'a>(plan: &'a Plan, type_: &str) -> &'a Condition {
+    let status = plan.status.as_ref().expect("a status");
+    crate::api::condition::find(&status.conditions, type_).unwrap_or_else(|| panic!("no {type_}: {status:?}"))
+}
+
+#[test]
+fn a_new_deployment_gets_its_first_revision_finalizers_and_scale() {
+    let deployment = deployment(json!({}));
+    let plan = plan_for(&deployment, vec![], Reports::default());
+    let set = created(&plan);
+    assert_eq!((set.name_any().as_str(), set.desired()), ("d-replicas-1", 2));
+    assert_eq!(set.spec.selector, Some(selector()));
+    let labels = set.labels();
+    for (key, value) in [
+        ("app", "d"),
+        ("koupleless.io/module-name", "m"),
+        ("koupleless.io/module-deployment", "d"),
+        ("koupleless.io/deployment-name", "base"),
+        ("koupleless.io/module-scheduling-strategy", "scatter"),
+        ("koupleless.io/module-replicaset-revision", "1"),
+    ] {
+        assert_eq!(labels.get(key).map(String::as_str), Some(value), "{key}");
+    }
+    let patch = plan.own_patch.clone().expect("an own patch");
+    assert_eq!(
+        patch,
+        json!({"metadata": {
+            "finalizers": ["koupleless.io/module-replicaset-existed", "koupleless.io/module-existed"],
+            "annotations": {"koupleless.io/scale-baseline": "2"}},
+            "spec": {"scaleReplicas": 2}})
+    );
+    assert!(plan.adopt_base);
+    assert_eq!(
+        condition(&plan, "Progressing").reason.as_deref(),
+        Some("ReplicaSetUpdated")
+    );
+    assert_eq!(condition(&plan, "Available").status, "False");
+}
+
+fn settled() -> (ModuleDeployment, ModuleReplicaSet) {
+    let fresh = deployment(json!({}));
+    let set = created(&plan_for(&fresh, vec![], Reports::default()));
+    let settled = deployment(json!({
+        "metadata": {"finalizers": ["koupleless.io/module-replicaset-existed", "koupleless.io/module-existed"],
+            "annotations": {"koupleless.io/scale-baseline": "2"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "base", "uid": "ub"}]},
+        "spec": {"scaleReplicas": 2}
+    }));
+    (settled, set)
+}
+
+fn all_available() -> Reports {
+    Reports {
+        bases_available: 2,
+        bases_ready: 2,
+        ..Reports::default()
+    }
+}
+
+#[test]
+fn completed_means_available_and_then_nothing_is_written() {
+    let (mut deployment, set) = settled();
+    let plan = plan_for(
+        &deployment,
+        vec![view_of(&set, 2, 1)],
+        Reports {
+            bases_available: 1,
+            ..all_available()
+        },
+    );
+    let release = plan
+        .status
+        .clone()
+        .and_then(|status| status.release_status)
+        .expect("a release");
+    assert_eq!(release.progress.as_deref(), Some("Executing"), "one is missing");
+    deployment.status = plan.status;
+    let plan = plan_for(&deployment, vec![view_of(&set, 2, 2)], all_available());
+    let release = plan
+        .status
+        .clone()
+        .and_then(|status| status.release_status)
+        .expect("a release");
+    assert_eq!(release.progress.as_deref(), Some("Completed"));
+    assert_eq!(release.update_revision.as_deref(), Some("d-replicas-1"));
+    assert_eq!(
+        plan.events.iter().map(|event| event.1).collect::<Vec<_>>(),
+        ["ReleaseCompleted"]
+    );
+    deployment.status = plan.status;
+    let again = plan_for(&deployment, vec![view_of(&set, 2, 2)], all_available());
+    assert_eq!(again.status, deployment.status);
+    assert_eq!(Plan { status: None, ..again }, Plan::default());
+}
+
+#[test]
+fn a_new_version_makes_a_new_revision_and_the_old_one_drains() {
+    let (_, set) = settled();
+    let upgraded = deployment(json!({"spec": {
+        "template": {"spec": {"module": {"version": "2.0.0"}}},
+        "operationStrategy": {"upgradePolicy": "uninstall_then_install"}}}));
+    let plan = plan_for(&upgraded, vec![view_of(&set, 2, 2)], all_available());
+    let new = created(&plan);
+    assert_eq!((new.name_any().as_str(), new.desired()), ("d-replicas-2", 1));
+    assert_eq!(plan.change.len(), 1);
+    assert_eq!(plan.change[0].patch["spec"]["replicas"], json!(1));
+    assert_eq!(
+        plan.change[0].patch["spec"]["operationStrategy"]["upgradePolicy"],
+        json!("uninstall_then_install")
+    );
+    assert_eq!(
+        plan.change[0].patch["spec"].get("template"),
+        None,
+        "an old revision keeps its template"
+    );
+    assert!(plan.events.iter().any(|event| event.1 == "ReleaseStarted"));
+}
+
+#[test]
+fn bad_specs_and_missing_bases_are_said_where_the_user_looks() {
+    let bad = deployment(json!({"spec": {"template": {"spec": {"module": {"url": "not a url"}}}}}));
+    let plan = plan_for(&bad, vec![], Reports::default());
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("InvalidSpec"));
+    assert!(plan.create.is_none() && plan.own_patch.is_none());
+    let (good, set) = settled();
+    let lost = View {
+        deployment: &good,
+        base: Base::Absent,
+        sets: vec![view_of(&set, 2, 2)],
+        reports: all_available(),
+    };
+    let plan = plan_deployment(&lost, NOW);
+    assert_eq!(
+        condition(&plan, "Progressing").reason.as_deref(),
+        Some("BaseDeploymentNotFound")
+    );
+    assert!(
+        plan.change.is_empty() && plan.delete.is_empty(),
+        "what runs goes on running"
+    );
+    let renamed = deployment(json!({"spec": {"template": {"spec": {"module": {"name": "other"}}}}}));
+    let plan = plan_for(&renamed, vec![view_of(&set, 2, 2)], all_available());
+    let message = condition(&plan, "Progressing").message.clone().unwrap_or_default();
+    assert!(message.contains("set it back"), "{message}");
+}
+
+#[test]
+fn deleting_works_from_any_state_and_orphaning_touches_nothing() {
+    let (mut deployment, set) = settled();
+    deployment.metadata.deletion_timestamp = Some(crate::runtime::clock::timestamp(NOW));
+    let plan = plan_for(&deployment, vec![view_of(&set, 2, 2)], Reports::default());
+    assert_eq!(plan.delete, [("d-replicas-1".to_owned(), "u-d-replicas-1".to_owned())]);
+    assert!(!plan.release);
+    assert!(plan_for(&deployment, vec![], Reports::default()).release);
+    deployment
+        .metadata
+        .finalizers
+        .as_mut()
+        .expect("finalizers")
+        .push("orphan".to_owned());
+    let plan = plan_for(&deployment, vec![view_of(&set, 2, 2)], Reports::default());
+    assert!(plan.release && plan.delete.is_empty());
+}
+
+#[test]
+fn a_v1_object_is_taken_over_without_a_write_to_its_replica_set() {
+    let v1 = deployment(json!({
+        "spec": {"confirmBatchNum": 0, "operationStrategy": {"batchCount": 1, "serviceStrategy": {"targetPort": 0}},
+            "schedulingStrategy": {"schedulingPolicy": "scatter"},
+            "template": {"metadata": {}, "spec": {"selector": {}}}},
+        "status": {"conditions": [
+            {"type": "Progressing", "status": "True", "message": "x", "last_transition_time": "2026-01-01T00:00:00Z"},
+            {"type": "Progressing", "status": "True", "message": "y", "last_transition_time": "2026-01-02T00:00:00Z"}],
+            "releaseStatus": {"progress": "Completed", "batchProgress": "Completed", "currentBatch": 1,
+                "realBatchCount": 1, "originalDeltaReplicas": 2}}
+    }));
+    let mut set: ModuleReplicaSet = serde_json::from_value(json!({
+        "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleReplicaSet",
+        "metadata": {"name": "d-replicas-1", "namespace": "n", "uid": "us", "labels": {
+            "koupleless.io/module-replicaset-revision": "1", "koupleless.io/deployment-name": "base"}},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "base"}},
+            "operationStrategy": {"batchCount": 1, "serviceStrategy": {"targetPort": 0}},
+            "schedulingStrategy": {"schedulingPolicy": "scatter"},
+            "template": {"metadata": {}, "spec": {"selector": {}, "module":
+                {"name": "m", "version": "1.0.0", "url": "file:///m.jar"}}}}
+    }))
+    .expect("a ModuleReplicaSet");
+    let plan = plan_for(
+        &v1,
+        vec![view_of(&set, 1, 1)],
+        Reports {
+            bases_available: 1,
+            ..all_available()
+        },
+    );
+    assert_eq!(plan.change, []);
+    let status = plan.status.expect("a status");
+    let release = status.release_status.expect("a release");
+    assert_eq!(
+        release.progress.as_deref(),
+        Some("Executing"),
+        "V1's word for completion isn't trusted"
+    );
+    assert_eq!(status.conditions.iter().filter(|c| c.type_ == "Progressing").count(), 1);
+    set.spec.replicas = None;
+    let plan = plan_for(&v1, vec![view_of(&set, 0, 0)], Reports::default());
+    assert_eq!(plan.change[0].patch, json!({"spec": {"replicas": 2}}));
+}

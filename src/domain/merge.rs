@@ -1,0 +1,41 @@
+//! The smallest JSON merge patch (RFC 7396) that turns one object into another.
+
+use serde_json::{Map, Value};
+
+/// What has to be patched; `None` where nothing differs. A field that is missing in `wanted` becomes `null`, lists
+/// are replaced whole.
+pub fn diff(had: &Value, wanted: &Value) -> Option<Value> {
+    let (Value::Object(had), Value::Object(wanted)) = (had, wanted) else {
+        return (had != wanted).then(|| wanted.clone());
+    };
+    let mut patch = Map::new();
+    for key in had.keys().filter(|key| !wanted.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in wanted {
+        let change = match had.get(key) {
+            Some(had) => diff(had, value),
+            None => Some(value.clone()),
+        };
+        if let Some(change) = change {
+            patch.insert(key.clone(), change);
+        }
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_in_the_patch() {
+        let had = json!({"a": 1, "b": {"c": [1, 2], "d": "x", "e": 0}, "f": true});
+        let wanted = json!({"a": 1, "b": {"c": [1], "d": "x", "g": null}, "h": {}});
+        let patch = json!({"b": {"c": [1], "e": null, "g": null}, "f": null, "h": {}});
+        assert_eq!(diff(&had, &wanted), Some(patch));
+        assert_eq!(diff(&had, &had), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! What a deployment's status says: counts, conditions, and the release as V1's clients read it.
+//!
+//! One condition a type, each with a reason; a transition time moves only when the status flips. V1's duplicates and
+//! unknown types in stored objects are cleaned up on the way.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    deployment::{Reports, SetView, View},
+    names,
+    release::{Progress, Release},
+};
+use crate::api::{
+    Condition, ConditionStatus, ModuleDeployment, ModuleDeploymentStatus, ReleaseStatus,
+    condition::{clear, set},
+};
+
+/// The condition types that a ModuleDeployment can carry.
+pub mod types {
+    /// Enough instances are available.
+    pub const AVAILABLE: &str = "Available";
+    /// The newest revision is coming, or has come.
+    pub const PROGRESSING: &str = "Progressing";
+    /// Some instance can't be installed or placed.
+    pub const REPLICA_FAILURE: &str = "ReplicaFailure";
+    /// The Service is as wanted.
+    pub const SERVICE_READY: &str = "ServiceReady";
+    /// The deletion waits for somebody.
+    pub const DELETION_BLOCKED: &str = "DeletionBlocked";
+}
+
+/// What the status is made from.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// D.
+    pub desired: u32,
+    /// How many may be unavailable.
+    pub max_unavailable: u32,
+    /// All replica sets.
+    pub sets: &'a [SetView<'a>],
+    /// The newest revision, where it exists.
+    pub newest: Option<&'a SetView<'a>>,
+    /// Its name, also before it exists.
+    pub newest_name: Option<&'a str>,
+    /// The release.
+    pub release: Option<&'a Release>,
+    /// Batches wait for a confirmation.
+    pub need_confirm: bool,
+    /// What others tell.
+    pub reports: &'a Reports,
+    /// The deployment is being deleted.
+    pub deleting: bool,
+    /// Nothing can be done, for this reason.
+    pub stuck: Option<(&'static str, &'a str)>,
+}
+
+impl<'a> Facts<'a> {
+    /// The facts that need no decision.
+    pub fn of(view: &'a View<'a>) -> Self {
+        Self {
+            desired: 0,
+            max_unavailable: 0,
+            sets: &view.sets,
+            newest: None,
+            newest_name: None,
+            release: None,
+            need_confirm: false,
+            reports: &view.reports,
+            deleting: false,
+            stuck: None,
+        }
+    }
+}
+
+fn count(number: u32) -> Option<i32> {
+    Some(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// The status of `deployment` at `now` (milliseconds).
+pub fn status(deployment: &ModuleDeployment, facts: &Facts<'_>, now: i64) -> ModuleDeploymentStatus {
+    let time = Time(Timestamp::from_second(now.div_euclid(1000)).unwrap_or(Timestamp::UNIX_EPOCH));
+    let before = deployment.status.clone().unwrap_or_default();
+    let available = facts.reports.bases_available;
+    let live = |set: &SetView<'_>| set.live;
+    let mut status = ModuleDeploymentStatus {
+        replicas: count(facts.sets.iter().map(live).sum()),
+        available_replicas: count(available),
+        ready_replicas: count(facts.reports.bases_ready),
+        updated_replicas: count(facts.newest.map_or(0, live)),
+        upgrading_replicas: count(facts.newest.map_or(0, |set| set.upgrading)),
+        updated_ready_replicas: count(facts.newest.map_or(0, |set| set.ready)),
+        updated_available_replicas: count(facts.newest.map_or(0, |set| set.available)),
+        collision_count: before.collision_count,
+        selector: deployment
+            .module()
+            .map(|module| format!("{}=true", names::traffic_label(&module.name))),
+        conditions: before.conditions,
+        release_status: before.release_status,
+        observed_generation: deployment.metadata.generation,
+        unavailable_replicas: before.unavailable_replicas,
+    };
+    if facts.stuck.is_none() && !facts.deleting {
+        status.unavailable_replicas = count(facts.desired.saturating_sub(available));
+    }
+    write_conditions(&mut status.conditions, facts, &time);
+    status.release_status = release_status(status.release_status, facts, &time);
+    status
+}
+
+fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Time) {
+    if let Some((reason, why)) = facts.stuck {
+        set(conditions, types::PROGRESSING, ConditionStatus::False, reason, why, now);
+    } else if let Some(release) = facts.release {
+        let (status, reason, message) = progressing(facts, release);
+        set(conditions, types::PROGRESSING, status, reason, message, now);
+        let available = facts.reports.bases_available;
+        let least = facts.desired.saturating_sub(facts.max_unavailable);
+        let (enough, reason) = match available >= least {
+            true => (ConditionStatus::True, "MinimumReplicasAvailable"),
+            false => (ConditionStatus::False, "MinimumReplicasUnavailable"),
+        };
+        let message = format!("{available} of {} available", facts.desired);
+        set(conditions, types::AVAILABLE, enough, reason, message, now);
+    }
+    match &facts.reports.failure {
+        Some((reason, message)) if !facts.deleting => {
+            set(
+                conditions,
+                types::REPLICA_FAILURE,
+                ConditionStatus::True,
+                reason,
+                message,
+                now,
+            );
+        }
+        _ => clear(conditions, types::REPLICA_FAILURE),
+    }
+    match &facts.reports.service {
+        Some((reason, message)) => {
+            set(
+                conditions,
+                types::SERVICE_READY,
+                ConditionStatus::False,
+                reason,
+                message,
+                now,
+            );
+        }
+        None => clear(conditions, types::SERVICE_READY),
+    }
+    match &facts.reports.deletion_blocked {
+        Some(message) => {
+            set(
+                conditions,
+                types::DELETION_BLOCKED,
+                ConditionStatus::True,
+                "AgentUnreachable",
+                message,
+                now,
+            );
+        }
+        None => clear(conditions, types::DELETION_BLOCKED),
+    }
+}
+
+fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'static str, String) {
+    let name = facts.newest_name.unwrap_or_default();
+    let batch = format!("batch {} of {}", release.batch, release.batches);
+    match release.progress {
+        Progress::Completed => (
+            ConditionStatus::True,
+            "NewReplicaSetAvailable",
+            format!("{name} is available"),
+        ),
+        Progress::WaitingForConfirmation => (
+            ConditionStatus::Unknown,
+            "WaitingForConfirmation",
+            format!(
+                "{batch} is available; set spec.confirmBatchNum to {} to go on",
+                release.batch
+            ),
+        ),
+        Progress::Paused if release.resume_at.is_some() => (
+            ConditionStatus::True,
+            "BatchPause",
+            format!("{batch} is available; the next one follows by itself"),
+        ),
+        Progress::Paused => (
+            ConditionStatus::Unknown,
+            "DeploymentPaused",
+            "spec.paused holds the release".to_owned(),
+        ),
+        Progress::Init | Progress::Executing | Progress::Terminating => (
+            ConditionStatus::True,
+            "ReplicaSetUpdated",
+            format!("{name}: {batch} is under way"),
+        ),
+    }
+}
+
+fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) -> Option<ReleaseStatus> {
+    let (progress, batch_progress) = if facts.deleting {
+        (Progress::Terminating, Progress::Terminating)
+    } else {
+        let Some(release) = facts.release else { return before };
+        let batch = if release.batch_complete {
+            Progress::Completed
+        } else {
+            Progress::Executing
+        };
+        (release.progress, batch)
+    };
+    let before = before.unwrap_or_default();
+    let same_progress = before.progress.as_deref() == Some(progress.as_str());
+    let since = if same_progress {
+        before.last_transition_time.clone()
+    } else {
+        None
+    };
+    let mut status = ReleaseStatus {
+        progress: Some(progress.as_str().to_owned()),
+        batch_progress: Some(batch_progress.as_str().to_owned()),
+        last_transition_time: since.or_else(|| Some(now.clone())),
+        next_reconcile_time: None,
+        ..before.clone()
+    };
+    if let Some(release) = facts.release {
+        let same_revision = before.update_revision.as_deref() == facts.newest_name;
+        status.update_revision = facts.newest_name.map(str::to_owned);
+        status.current_batch = count(release.batch);
+        status.real_batch_count = count(release.batches);
+        if !same_revision || before.original_delta_replicas.is_none() {
+            status.original_delta_replicas = count(facts.desired);
+        }
+        status.next_reconcile_time = release
+            .resume_at
+            .and_then(|at| Timestamp::from_second(at).ok())
+            .map(Time);
+    }
+    Some(status)
+}

@@ -1,0 +1,315 @@
+//! The Service of a module.
+//!
+//! Several deployments of one module share it: the oldest one that asks for it decides its spec, each that asks holds
+//! one non-controlling owner reference, and it goes when nobody asks any more. A Service of that name which isn't
+//! ours is never touched. On a take-over nodePort and clusterIP stay: only what differs in the ports that we own is
+//! patched.
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::names;
+use crate::api::{IntOrString, ModuleDeployment, ServiceStrategy, keys};
+
+/// A deployment that has the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// An owner reference to it.
+    pub owner: OwnerReference,
+    /// When it was created (seconds since the epoch).
+    pub created: i64,
+    /// The ports, if it asks for a Service.
+    pub ports: Option<Ports>,
+}
+
+/// What a deployment asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The Service's port.
+    pub port: i32,
+    /// The base's port.
+    pub target: IntOrString,
+}
+
+/// What to do about the Service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServicePlan {
+    /// It is as it should be.
+    Keep,
+    /// Make it.
+    Create(Box<Service>),
+    /// Change it.
+    Patch(Value),
+    /// Delete it: nobody asks for it any more.
+    Delete,
+    /// Leave it alone: it isn't ours.
+    Foreign,
+}
+
+/// The wish of a deployment; `None` where it wants no Service. An absent or zero target port means the port itself.
+pub fn claim(deployment: &ModuleDeployment) -> Claim {
+    let strategy = deployment
+        .spec
+        .operation_strategy
+        .as_ref()
+        .and_then(|strategy| strategy.service_strategy.as_ref());
+    let ending = deployment.metadata.deletion_timestamp.is_some();
+    let created = deployment.creation_timestamp().map_or(0, |time| time.0.as_second());
+    Claim {
+        owner: super::deployment::owner_of(deployment),
+        created,
+        ports: strategy.filter(|_| !ending).and_then(ports),
+    }
+}
+
+fn ports(strategy: &ServiceStrategy) -> Option<Ports> {
+    if !strategy.enable_module_service.unwrap_or(false) {
+        return None;
+    }
+    let port = strategy.port.filter(|port| (1..=65_535).contains(port))?;
+    let target = match &strategy.target_port {
+        None | Some(IntOrString::Int(0)) => IntOrString::Int(i64::from(port)),
+        Some(target) => target.clone(),
+    };
+    Some(Ports { port, target })
+}
+
+/// What to do about the Service of `module`, given every deployment that has the module.
+pub fn plan_service(namespace: &str, module: &str, claims: &[Claim], found: Option<&Service>) -> ServicePlan {
+    let mut asking: Vec<&Claim> = claims.iter().filter(|claim| claim.ports.is_some()).collect();
+    asking.sort_by(|a, b| (a.created, &a.owner.uid).cmp(&(b.created, &b.owner.uid)));
+    let Some(found) = found else {
+        return match asking.first().and_then(|first| first.ports.as_ref()) {
+            Some(ports) => ServicePlan::Create(Box::new(new_service(namespace, module, ports, &asking))),
+            None => ServicePlan::Keep,
+        };
+    };
+    if !is_ours(found, module, claims) {
+        return if asking.is_empty() {
+            ServicePlan::Keep
+        } else {
+            ServicePlan::Foreign
+        };
+    }
+    let Some(ports) = asking.first().and_then(|first| first.ports.as_ref()) else {
+        // An ownerless V1 Service is only ours to delete where a deployment that we know switched it off.
+        return if claims.is_empty() {
+            ServicePlan::Keep
+        } else {
+            ServicePlan::Delete
+        };
+    };
+    match change(found, module, ports, &asking) {
+        Some(patch) => ServicePlan::Patch(patch),
+        None => ServicePlan::Keep,
+    }
+}
+
+/// Whether the deployment with `uid` asks for other ports than the oldest one that asks: a clash.
+pub fn clashes(claims: &[Claim], uid: &str) -> bool {
+    let oldest = claims
+        .iter()
+        .filter(|claim| claim.ports.is_some())
+        .min_by(|a, b| (a.created, &a.owner.uid).cmp(&(b.created, &b.owner.uid)));
+    let own = claims
+        .iter()
+        .find(|claim| claim.owner.uid == uid)
+        .and_then(|claim| claim.ports.as_ref());
+    own.is_some_and(|own| oldest.is_some_and(|oldest| oldest.ports.as_ref() != Some(own)))
+}
+
+/// Ours: owned by a deployment of the module, or without controller and exactly V1's selector.
+fn is_ours(service: &Service, module: &str, claims: &[Claim]) -> bool {
+    let owners = service.owner_references();
+    let owned = owners
+        .iter()
+        .any(|owner| claims.iter().any(|claim| claim.owner.uid == owner.uid));
+    let controlled = owners.iter().any(|owner| owner.controller == Some(true));
+    let selector = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.clone())
+        .unwrap_or_default();
+    let v1_selector = selector.len() == 1
+        && selector
+            .get(&names::traffic_label(module))
+            .is_some_and(|value| value == keys::label::TRUE);
+    owned || (!controlled && v1_selector)
+}
+
+fn owner_references(asking: &[&Claim]) -> Vec<OwnerReference> {
+    let mut owners: Vec<OwnerReference> = asking.iter().map(|claim| claim.owner.clone()).collect();
+    owners.sort_by(|a, b| a.uid.cmp(&b.uid));
+    owners
+}
+
+fn new_service(namespace: &str, module: &str, ports: &Ports, asking: &[&Claim]) -> Service {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": names::service(module), "namespace": namespace,
+            "ownerReferences": owner_references(asking),
+            "labels": { keys::label::MODULE_NAME: names::label_safe(module) },
+        },
+        "spec": {
+            "type": "NodePort",
+            "selector": { names::traffic_label(module): keys::label::TRUE },
+            "ports": [{ "name": "http", "protocol": "TCP", "port": ports.port, "targetPort": ports.target }],
+        },
+    });
+    serde_json::from_value(service).unwrap_or_default()
+}
+
+/// The patch that gives the Service our ports, selector and owners; other owners and allocated numbers stay.
+fn change(found: &Service, module: &str, ports: &Ports, asking: &[&Claim]) -> Option<Value> {
+    let mut patch = json!({});
+    let mut owners: Vec<OwnerReference> = found
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.kind != "ModuleDeployment")
+        .cloned()
+        .collect();
+    owners.extend(owner_references(asking));
+    let had: Vec<&str> = found
+        .owner_references()
+        .iter()
+        .map(|owner| owner.uid.as_str())
+        .collect();
+    if owners.len() != had.len() || owners.iter().any(|owner| !had.contains(&owner.uid.as_str())) {
+        patch["metadata"]["ownerReferences"] = json!(owners);
+    }
+    let spec = json!(found.spec);
+    let selector = json!({ names::traffic_label(module): keys::label::TRUE });
+    if spec["selector"] != selector {
+        // A merge patch keeps keys that it doesn't name.
+        patch["spec"]["selector"] = super::merge::diff(&spec["selector"], &selector).unwrap_or(selector);
+    }
+    let port = &spec["ports"][0];
+    let single = spec["ports"].as_array().is_some_and(|ports| ports.len() == 1);
+    let same = single && port["port"] == json!(ports.port) && port["targetPort"] == json!(ports.target);
+    if !same {
+        let mut wanted = json!({ "name": "http", "protocol": "TCP", "port": ports.port, "targetPort": ports.target });
+        if let Some(node_port) = port["nodePort"].as_i64() {
+            wanted["nodePort"] = json!(node_port);
+        }
+        patch["spec"]["ports"] = json!([wanted]);
+    }
+    patch
+        .as_object()
+        .is_some_and(|patch| !patch.is_empty())
+        .then_some(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(uid: &str, created: i64, port: Option<i32>) -> Claim {
+        let owner = OwnerReference {
+            api_version: "koupleless.io/v1alpha1".into(),
+            kind: "ModuleDeployment".into(),
+            name: uid.into(),
+            uid: uid.into(),
+            ..OwnerReference::default()
+        };
+        Claim {
+            owner,
+            created,
+            ports: port.map(|port| Ports {
+                port,
+                target: IntOrString::Int(8080),
+            }),
+        }
+    }
+
+    fn service(json: Value) -> Service {
+        serde_json::from_value(json).expect("a Service")
+    }
+
+    fn v1_service() -> Service {
+        service(
+            json!({"metadata": {"name": "m-service"}, "spec": {"type": "NodePort", "clusterIP": "10.96.0.9",
+            "selector": {"module.koupleless.io/m": "true"},
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080, "nodePort": 32000}]}}),
+        )
+    }
+
+    #[test]
+    fn it_is_made_as_v1_made_it_and_then_left_alone() {
+        let claims = [claim("a", 1, Some(80))];
+        let ServicePlan::Create(made) = plan_service("n", "m", &claims, None) else {
+            panic!("not created")
+        };
+        let spec = made.spec.as_ref().expect("a spec");
+        assert_eq!(made.name_any(), "m-service");
+        assert_eq!(spec.type_.as_deref(), Some("NodePort"));
+        assert_eq!(
+            spec.selector
+                .as_ref()
+                .and_then(|s| s.get("module.koupleless.io/m"))
+                .map(String::as_str),
+            Some("true")
+        );
+        assert_eq!(made.owner_references().len(), 1);
+        assert_eq!(made.owner_references()[0].controller, None);
+        assert_eq!(plan_service("n", "m", &claims, Some(&made)), ServicePlan::Keep);
+        assert_eq!(plan_service("n", "m", &[claim("a", 1, None)], None), ServicePlan::Keep);
+    }
+
+    #[test]
+    fn a_v1_service_is_adopted_and_keeps_its_node_port() {
+        let claims = [claim("a", 1, Some(80))];
+        let ServicePlan::Patch(patch) = plan_service("n", "m", &claims, Some(&v1_service())) else {
+            panic!("no patch")
+        };
+        assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], json!("a"));
+        assert_eq!(patch.get("spec"), None);
+        let ServicePlan::Patch(patch) = plan_service("n", "m", &[claim("a", 1, Some(81))], Some(&v1_service())) else {
+            panic!("no patch")
+        };
+        assert_eq!(patch["spec"]["ports"][0]["nodePort"], json!(32000));
+        assert_eq!(patch["spec"]["ports"][0]["port"], json!(81));
+    }
+
+    #[test]
+    fn a_foreign_service_is_never_touched() {
+        let foreign = service(json!({"metadata": {"name": "m-service"}, "spec": {"selector": {"app": "x"}}}));
+        let controlled = service(json!({"metadata": {"name": "m-service", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "x", "controller": true}]},
+            "spec": {"selector": {"module.koupleless.io/m": "true"}}}));
+        for found in [foreign, controlled] {
+            assert_eq!(
+                plan_service("n", "m", &[claim("a", 1, Some(80))], Some(&found)),
+                ServicePlan::Foreign
+            );
+            assert_eq!(
+                plan_service("n", "m", &[claim("a", 1, None)], Some(&found)),
+                ServicePlan::Keep
+            );
+        }
+    }
+
+    #[test]
+    fn it_is_shared_the_oldest_decides_and_the_last_one_takes_it_along() {
+        let both = [claim("new", 2, Some(90)), claim("old", 1, Some(80))];
+        let ServicePlan::Create(made) = plan_service("n", "m", &both, None) else {
+            panic!("not created")
+        };
+        assert_eq!(made.owner_references().len(), 2);
+        assert_eq!(
+            made.spec.as_ref().and_then(|s| s.ports.clone()).expect("ports")[0].port,
+            80
+        );
+        assert!(clashes(&both, "new") && !clashes(&both, "old"));
+        let one_left = [claim("new", 2, Some(90)), claim("old", 1, None)];
+        let ServicePlan::Patch(patch) = plan_service("n", "m", &one_left, Some(&made)) else {
+            panic!("no patch")
+        };
+        assert_eq!(patch["metadata"]["ownerReferences"].as_array().map(Vec::len), Some(1));
+        assert_eq!(patch["spec"]["ports"][0]["port"], json!(90));
+        let none_left = [claim("new", 2, None), claim("old", 1, None)];
+        assert_eq!(plan_service("n", "m", &none_left, Some(&made)), ServicePlan::Delete);
+    }
+}

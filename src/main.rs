@@ -1,0 +1,39 @@
+//! `module-controller`: parses flags and runs the operator.
+
+use std::process::ExitCode;
+
+use module_controller::{
+    process,
+    runtime::{flags::Flags, logging, shutdown},
+};
+
+fn main() -> ExitCode {
+    let flags = match Flags::parse_args(std::env::args_os()) {
+        Ok(flags) => flags,
+        Err(exit) => {
+            if exit.code == 0 {
+                print!("{}", exit.message);
+            } else {
+                eprintln!("{}", exit.message);
+            }
+            return ExitCode::from(exit.code);
+        }
+    };
+    if let Err(error) = logging::init(flags.log_format, flags.log_level.as_deref()) {
+        eprintln!("{error}");
+        return ExitCode::from(2);
+    }
+    match serve(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(flags: Flags) -> Result<(), process::Error> {
+    let stop = shutdown::listen().map_err(process::Error::Signals)?;
+    process::run(flags, stop).await
+}

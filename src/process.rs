@@ -1,0 +1,202 @@
+//! The process: probes, metrics, lease, and the controllers of each scope.
+//!
+//! Nothing is watched, told to an agent or written before the process leads; when it loses the lease or is told to
+//! stop, everything is cancelled first and the lease is given back last.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    arklet::{self, client::Bounds},
+    controllers::{
+        context::Settings,
+        run::{self, Scope},
+    },
+    runtime::{
+        client,
+        flags::Flags,
+        health::{self, Freshness, Readiness},
+        lease::{self, LeaseConfig},
+        metrics::Metrics,
+        ops::Ops,
+    },
+};
+
+/// Lifetime of a watch (seconds): short enough that one cut silently by a load balancer is noticed.
+const WATCH_SECONDS: u32 = 90;
+/// Reconciles of one kind at a time.
+const CONCURRENCY: u16 = 64;
+/// `/healthz` fails when the process's own heartbeat is older.
+const HEARTBEAT_STALE: Duration = Duration::from_secs(30);
+
+/// Why the process ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No signals.
+    #[error("signals cannot be listened to: {0}")]
+    Signals(#[source] std::io::Error),
+    /// No way to the cluster.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// No HTTP client.
+    #[error(transparent)]
+    Arklet(#[from] arklet::client::SetupError),
+    /// An address can't be served.
+    #[error(transparent)]
+    Health(#[from] health::Error),
+    /// The election can't be held.
+    #[error(transparent)]
+    Lease(#[from] lease::Error),
+    /// Another process leads now.
+    #[error("the lease was lost: {0}; the process ends so that it is started afresh")]
+    LeaseLost(String),
+}
+
+/// Runs the operator until `stop`.
+pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Error> {
+    for warning in &flags.warnings {
+        tracing::warn!("{warning}");
+    }
+    let client = client::connect(flags.kubeconfig()).await?;
+    let metrics = Arc::new(Metrics::new());
+    let readiness = Arc::new(Readiness::new());
+    // Servers end after the controllers, so that probes answer while work is finished.
+    let servers_stop = CancellationToken::new();
+    let servers = serve(&flags, &metrics, &readiness, &servers_stop).await?;
+    let result = elect(&flags, client, metrics, readiness, stop).await;
+    servers_stop.cancel();
+    for server in servers {
+        if let Ok(Err(error)) = server.await {
+            tracing::warn!(%error, "a server ended with an error");
+        }
+    }
+    result
+}
+
+type Server = tokio::task::JoinHandle<Result<(), health::Error>>;
+
+async fn serve(
+    flags: &Flags,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+    stop: &CancellationToken,
+) -> Result<Vec<Server>, Error> {
+    let mut servers = Vec::new();
+    if let Some(listener) = health::bind(&flags.health_probe_bind_address, "--health-probe-bind-address").await? {
+        let alive = Freshness::new("heartbeat", HEARTBEAT_STALE);
+        tokio::spawn(alive.clone().keep(stop.clone()));
+        servers.push(tokio::spawn(health::serve_probes(
+            listener,
+            alive,
+            Arc::clone(readiness),
+            stop.clone(),
+        )));
+    }
+    if let Some(listener) = health::bind(&flags.metrics_bind_address, "--metrics-bind-address").await? {
+        servers.push(tokio::spawn(health::serve_metrics(
+            listener,
+            Arc::clone(metrics),
+            stop.clone(),
+        )));
+    }
+    Ok(servers)
+}
+
+/// Leads with or without an election, until `stop`.
+async fn elect(
+    flags: &Flags,
+    client: Client,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let namespace = flags.lease_namespace();
+    let identity = lease::identity();
+    let work = Work {
+        flags: flags.clone(),
+        client: client.clone(),
+        metrics,
+        readiness,
+        identity: identity.clone(),
+    };
+    if !flags.leader_elect {
+        lease::warn_if_held(client, &namespace).await;
+        return work.lead(stop).await;
+    }
+    let config = LeaseConfig {
+        identity,
+        ..LeaseConfig::new(&namespace)
+    };
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let outcome = lease::run(config, client, stop, |stop| async move {
+        // In a task of its own: the election renews the lease beside it and drops this future when it is lost.
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { work.lead(stop).await });
+        if let Some(Ok(result)) = tasks.join_next().await {
+            // Nobody waits any more only if the leadership is lost.
+            let _ = ended.send(result);
+        }
+    })
+    .await?;
+    match outcome {
+        lease::Outcome::Lost(loss) => Err(Error::LeaseLost(format!("{loss:?}"))),
+        _ => end.await.unwrap_or(Ok(())),
+    }
+}
+
+/// What a leader does.
+struct Work {
+    flags: Flags,
+    client: Client,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    identity: String,
+}
+
+impl Work {
+    async fn lead(self, stop: CancellationToken) -> Result<(), Error> {
+        self.metrics.set_leader(true);
+        let result = self.control(stop).await;
+        self.metrics.set_leader(false);
+        result
+    }
+
+    async fn control(&self, stop: CancellationToken) -> Result<(), Error> {
+        let bounds = Bounds {
+            install: self.flags.install_timeout,
+            ..Bounds::default()
+        };
+        let agents = arklet::client::Client::new(bounds)?;
+        let ops = Ops::new(
+            self.client.clone(),
+            self.flags.api_concurrency,
+            Arc::clone(&self.metrics),
+            self.identity.clone(),
+        );
+        let settings = Settings {
+            health_interval: self.flags.health_interval,
+            watch_seconds: WATCH_SECONDS,
+            concurrency: CONCURRENCY,
+        };
+        let scope = |namespace: Option<String>| Scope {
+            namespace,
+            ops: ops.clone(),
+            arklet: agents.clone(),
+            metrics: Arc::clone(&self.metrics),
+            readiness: Arc::clone(&self.readiness),
+            settings: settings.clone(),
+        };
+        let scopes: Vec<Scope> = match self.flags.namespaces.as_slice() {
+            [] => vec![scope(None)],
+            namespaces => namespaces.iter().cloned().map(Some).map(scope).collect(),
+        };
+        let mut running = tokio::task::JoinSet::new();
+        for scope in scopes {
+            running.spawn(run::run(scope, stop.clone()));
+        }
+        while running.join_next().await.is_some() {}
+        Ok(())
+    }
+}

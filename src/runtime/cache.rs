@@ -1,0 +1,204 @@
+//! What is known of one kind of object: the watch's store, and over it this process's own newer writes.
+//!
+//! A reconcile must never act on a view that is older than what it wrote itself (KEP-5647's rule). So every answer
+//! to a write is kept until the watch has caught up with it, and a Module that is being created is known from before
+//! the request leaves: two replica sets can't take one place in between.
+
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use futures::{Stream, StreamExt};
+use kube::{
+    Resource, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use super::watch_health::WatchHealth;
+
+/// Something happened to an object.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// It exists, as it stands in the cache now.
+    Applied(Arc<K>),
+    /// It is gone; this is the last that was known of it.
+    Deleted(Arc<K>),
+}
+
+/// A kind that can be cached: a namespaced or cluster-wide object with static type information.
+pub trait Kind: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
+impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Kind for K {}
+
+/// The objects of one kind.
+pub struct Cache<K: Kind> {
+    store: Store<K>,
+    /// Newer than the store, until the watch catches up.
+    recent: RwLock<HashMap<ObjectRef<K>, Arc<K>>>,
+}
+
+impl<K: Kind> Cache<K> {
+    /// A cache and the writer that its watch needs.
+    pub fn new() -> (Arc<Self>, Writer<K>) {
+        let (store, writer) = kube::runtime::reflector::store();
+        (
+            Arc::new(Self {
+                store,
+                recent: RwLock::default(),
+            }),
+            writer,
+        )
+    }
+
+    /// The watch's store.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// The newest that is known of an object.
+    pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
+        let watched = self.store.get(&bare(key));
+        let recent = self
+            .recent
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&bare(key))
+            .cloned();
+        match (watched, recent) {
+            (Some(watched), Some(recent)) if is_newer(&*recent, &*watched) => Some(recent),
+            (Some(watched), _) => Some(watched),
+            (None, recent) => recent,
+        }
+    }
+
+    /// The newest that is known of an object, by namespace and name.
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// All objects, the newest known of each.
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.store
+            .state()
+            .iter()
+            .filter_map(|object| self.get(&ObjectRef::from_obj(&**object)))
+            .collect()
+    }
+
+    /// Remembers an object that is about to be created.
+    pub fn put_new(&self, object: Arc<K>) {
+        let key = bare(&ObjectRef::from_obj(&*object));
+        self.recent
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, object);
+    }
+
+    /// Remembers the answer to an own write, unless the watch has shown the object's end meanwhile.
+    pub fn put(&self, object: Arc<K>) {
+        let key = bare(&ObjectRef::from_obj(&*object));
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        // The end of an object takes it out of the store first and out of `recent` then, under this lock.
+        if recent.contains_key(&key) || self.store.get(&key).is_some() {
+            recent.insert(key, object);
+        }
+    }
+
+    /// Forgets what was remembered: the creation failed, or the object is gone.
+    pub fn forget(&self, key: &ObjectRef<K>) {
+        self.recent
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&bare(key));
+    }
+
+    /// Drops an own write that the watch has caught up with.
+    fn caught_up(&self, watched: &K) {
+        let key = bare(&ObjectRef::from_obj(watched));
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        if recent.get(&key).is_some_and(|recent| !is_newer(&**recent, watched)) {
+            recent.remove(&key);
+        }
+    }
+}
+
+/// The key without UID and version, as the store keeps it.
+fn bare<K: Kind>(key: &ObjectRef<K>) -> ObjectRef<K> {
+    let plain = ObjectRef::new(&key.name);
+    match &key.namespace {
+        Some(namespace) => plain.within(namespace),
+        None => plain,
+    }
+}
+
+/// Whether `own` was written after what the watch has shown. Resource versions grow with time in etcd (KEP-5504); an
+/// object that isn't created yet has none and is older than anything.
+fn is_newer<K: Kind>(own: &K, watched: &K) -> bool {
+    let version = |object: &K| {
+        object
+            .resource_version()
+            .and_then(|version| version.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    version(own) > version(watched)
+}
+
+/// Follows a watch until `stop`: keeps `cache` up to date and tells every change, including objects that vanished
+/// while the watch was broken.
+pub async fn follow<K: Kind>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
+    cache: Arc<Cache<K>>,
+    writer: Writer<K>,
+    health: WatchHealth,
+    strip: impl Fn(&mut K) + Send + 'static,
+    on_change: impl Fn(Change<K>),
+) {
+    let events = events.default_backoff().modify(strip).reflect(writer);
+    let mut events = std::pin::pin!(events);
+    // Objects known before the current relist began.
+    let mut before: HashMap<ObjectRef<K>, Arc<K>> = HashMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Init) => {
+                before = cache
+                    .store
+                    .state()
+                    .into_iter()
+                    .map(|object| (ObjectRef::from_obj(&*object), object))
+                    .collect();
+            }
+            Ok(watcher::Event::InitApply(_)) => {}
+            Ok(watcher::Event::InitDone) => {
+                for object in cache.store.state() {
+                    before.remove(&ObjectRef::from_obj(&*object));
+                    cache.caught_up(&object);
+                    on_change(Change::Applied(object));
+                }
+                for (key, object) in before.drain() {
+                    cache.forget(&key);
+                    on_change(Change::Deleted(object));
+                }
+            }
+            Ok(watcher::Event::Apply(object)) => {
+                cache.caught_up(&object);
+                on_change(Change::Applied(Arc::new(object)));
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                cache.forget(&ObjectRef::from_obj(&object));
+                on_change(Change::Deleted(Arc::new(object)));
+            }
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "watch failed, trying again");
+                health.failed();
+                continue;
+            }
+        }
+        health.succeeded();
+    }
+}

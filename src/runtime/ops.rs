@@ -1,0 +1,289 @@
+//! Every write to the API server goes through here: bounded in number and time, counted, and guarded by UID.
+//!
+//! Must not: retry. A failed write is the reconciler's to try again, from what is true then.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
+
+use super::metrics::{ApiResource, ApiResult, ApiVerb, Metrics};
+
+/// The field manager of every write, and the reporter of every Event.
+pub const MANAGER: &str = "module-controller";
+/// No call may take longer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why a call to the API server failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server, or the way to it, said no.
+    #[error("{verb} of {kind} {name}: {source}")]
+    Api {
+        /// What was tried.
+        verb: &'static str,
+        /// On which kind.
+        kind: String,
+        /// On which object.
+        name: String,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("{verb} of {kind} {name}: no answer from the API server within {} s", CALL_TIMEOUT.as_secs())]
+    Timeout {
+        /// What was tried.
+        verb: &'static str,
+        /// On which kind.
+        kind: String,
+        /// On which object.
+        name: String,
+    },
+}
+
+impl Error {
+    fn status(&self) -> Option<(u16, &str)> {
+        match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => Some((status.code, status.reason.as_str())),
+                _ => None,
+            },
+            Self::Timeout { .. } => None,
+        }
+    }
+
+    /// The object isn't there.
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(|(code, _)| code == 404)
+    }
+
+    /// The object is another one than was thought (UID), or changed meanwhile.
+    pub fn is_conflict(&self) -> bool {
+        self.status().is_some_and(|(code, _)| code == 409)
+    }
+
+    /// An object of that name is there already.
+    pub fn is_already_there(&self) -> bool {
+        self.status() == Some((409, "AlreadyExists"))
+    }
+
+    /// The API server refuses the object or the caller: trying again changes nothing.
+    pub fn is_refused(&self) -> bool {
+        self.status().is_some_and(|(code, _)| matches!(code, 403 | 422))
+    }
+}
+
+/// A kind that can be written: namespaced, with static type information.
+pub trait Writable:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+impl<K> Writable for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+/// The way to the API server.
+#[derive(Clone)]
+pub struct Ops {
+    client: Client,
+    permits: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+    recorder: Recorder,
+}
+
+impl Ops {
+    /// At most `concurrency` calls at a time. `instance` names this process in Events.
+    pub fn new(client: Client, concurrency: usize, metrics: Arc<Metrics>, instance: String) -> Self {
+        let reporter = Reporter {
+            controller: format!("koupleless.io/{MANAGER}"),
+            instance: Some(instance),
+        };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self {
+            client,
+            permits: Arc::new(Semaphore::new(concurrency.max(1))),
+            metrics,
+            recorder,
+        }
+    }
+
+    /// The client, for watches.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn api<K: Writable>(&self, namespace: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    async fn call<K: Writable, T>(
+        &self,
+        verb: ApiVerb,
+        name: &str,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        // The semaphore is never closed; without a permit the call would only be unbounded, not wrong.
+        let _permit = self.permits.acquire().await.ok();
+        let outcome = tokio::time::timeout(CALL_TIMEOUT, call).await;
+        let (verb_word, kind, name) = (verb.as_str(), K::kind(&()).into_owned(), name.to_owned());
+        let result = match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(Error::Api {
+                verb: verb_word,
+                kind,
+                name,
+                source: Box::new(source),
+            }),
+            Err(_) => Err(Error::Timeout {
+                verb: verb_word,
+                kind,
+                name,
+            }),
+        };
+        if let Some(resource) = resource_label(&K::plural(&())) {
+            self.metrics.api_write(resource, verb, result_label(&result));
+        }
+        result
+    }
+
+    /// Creates an object.
+    pub async fn create<K: Writable>(&self, namespace: &str, object: &K) -> Result<K, Error> {
+        let name = object.meta().name.clone().unwrap_or_default();
+        let params = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let api = self.api::<K>(namespace);
+        self.call::<K, K>(ApiVerb::Create, &name, api.create(&params, object))
+            .await
+    }
+
+    /// Changes what `patch` names (JSON merge patch). With `metadata.uid` in it only the object meant is changed.
+    pub async fn patch<K: Writable>(&self, namespace: &str, name: &str, patch: &serde_json::Value) -> Result<K, Error> {
+        let api = self.api::<K>(namespace);
+        self.call::<K, K>(ApiVerb::Patch, name, api.patch(name, &params(), &Patch::Merge(patch)))
+            .await
+    }
+
+    /// Changes what `patch` names in the status subresource.
+    pub async fn patch_status<K: Writable>(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &serde_json::Value,
+    ) -> Result<K, Error> {
+        let api = self.api::<K>(namespace);
+        self.call::<K, K>(
+            ApiVerb::Status,
+            name,
+            api.patch_status(name, &params(), &Patch::Merge(patch)),
+        )
+        .await
+    }
+
+    /// Deletes the object with this UID. Gives it as it is while finalizers hold it.
+    pub async fn delete<K: Writable>(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<K>, Error> {
+        let preconditions = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        };
+        let params = DeleteParams {
+            preconditions: Some(preconditions),
+            ..DeleteParams::background()
+        };
+        let api = self.api::<K>(namespace);
+        let deleted = self
+            .call::<K, _>(ApiVerb::Delete, name, api.delete(name, &params))
+            .await?;
+        Ok(deleted.left())
+    }
+
+    /// Reads an object straight from the API server.
+    pub async fn read<K: Writable>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+        let api = self.api::<K>(namespace);
+        let read = tokio::time::timeout(CALL_TIMEOUT, api.get_opt(name)).await;
+        let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
+        match read {
+            Ok(Ok(object)) => Ok(object),
+            Ok(Err(source)) => Err(Error::Api {
+                verb: "get",
+                kind,
+                name,
+                source: Box::new(source),
+            }),
+            Err(_) => Err(Error::Timeout {
+                verb: "get",
+                kind,
+                name,
+            }),
+        }
+    }
+
+    /// Publishes an Event. One that can't be published is logged: nothing may depend on it.
+    pub async fn publish(&self, regarding: &ObjectReference, warning: bool, reason: &str, action: &str, note: String) {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(bounded(note)),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        let published = tokio::time::timeout(CALL_TIMEOUT, self.recorder.publish(&event, regarding)).await;
+        let result = match published {
+            Ok(Ok(())) => ApiResult::Ok,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, reason, "an Event could not be published");
+                ApiResult::Error
+            }
+            Err(_) => ApiResult::Timeout,
+        };
+        self.metrics.api_write(ApiResource::Event, ApiVerb::Create, result);
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+/// The API server refuses notes over 1 kB (events.k8s.io/v1).
+fn bounded(note: String) -> String {
+    const LONGEST: usize = 1000;
+    if note.len() <= LONGEST {
+        return note;
+    }
+    let end = (0..=LONGEST).rev().find(|&end| note.is_char_boundary(end)).unwrap_or(0);
+    format!("{}...", &note[..end])
+}
+
+fn resource_label(plural: &str) -> Option<ApiResource> {
+    ApiResource::ALL
+        .into_iter()
+        .find(|resource| resource.as_str() == plural)
+}
+
+fn result_label<T>(result: &Result<T, Error>) -> ApiResult {
+    let Err(error) = result else { return ApiResult::Ok };
+    match error {
+        Error::Timeout { .. } => ApiResult::Timeout,
+        Error::Api { .. } => match error.status().map(|(code, _)| code) {
+            Some(404) => ApiResult::NotFound,
+            Some(409) => ApiResult::Conflict,
+            Some(403) => ApiResult::Forbidden,
+            Some(422) => ApiResult::Invalid,
+            Some(429) => ApiResult::Throttled,
+            _ => ApiResult::Error,
+        },
+    }
+}
