@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     arklet::{self, client::Bounds},
     controllers::{
+        census::Census,
         context::Settings,
         run::{self, Scope},
     },
@@ -180,6 +181,7 @@ impl Work {
             watch_seconds: WATCH_SECONDS,
             concurrency: CONCURRENCY,
         };
+        let census = Arc::new(Census::default());
         let scope = |namespace: Option<String>| Scope {
             namespace,
             ops: ops.clone(),
@@ -187,16 +189,20 @@ impl Work {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
             settings: settings.clone(),
+            census: Arc::clone(&census),
         };
         let scopes: Vec<Scope> = match self.flags.namespaces.as_slice() {
             [] => vec![scope(None)],
             namespaces => namespaces.iter().cloned().map(Some).map(scope).collect(),
         };
+        let (counted, metrics, counting) = (Arc::clone(&census), Arc::clone(&self.metrics), stop.child_token());
+        let counter = tokio::spawn(async move { counted.keep(metrics, counting).await });
         let mut running = tokio::task::JoinSet::new();
         for scope in scopes {
             running.spawn(run::run(scope, stop.clone()));
         }
         while running.join_next().await.is_some() {}
+        counter.abort();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! at after each (re)list.
 
 mod base;
+pub mod census;
 pub mod context;
 mod error;
 mod finalizers;

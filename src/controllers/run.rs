@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     RECONCILE_TIMEOUT, base,
+    census::Census,
     context::{Caches, Context, Queue, Settings},
     error::{Error, Failures},
     module, module_deployment, module_replica_set, service,
@@ -50,6 +51,8 @@ pub struct Scope {
     pub readiness: Arc<Readiness>,
     /// Settings.
     pub settings: Settings,
+    /// Where the scope is counted.
+    pub census: Arc<Census>,
 }
 
 /// Runs the controllers of one scope until `stop`; then finishes what is under way, within the runtime's bounds.
@@ -74,6 +77,7 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
         scope.settings.clone(),
         stop.child_token(),
     );
+    scope.census.add(&context);
     let mut tasks = JoinSet::new();
     let watches = Watches {
         scope: &scope,

@@ -170,15 +170,19 @@ impl Sessions {
     /// What is known for one Module, without changing anything.
     pub fn told(&self, base_uid: &str, name: &str, module: &str) -> Option<Told> {
         let session = self.open().get(base_uid).cloned()?;
-        let told = session.state().report(name, module, self.clock.now());
-        told
+        session.state().report(name, module, self.clock.now())
     }
 
     /// The confirmed versions of a biz on a base; `None` where nobody asked or the state is unknown.
     pub fn versions(&self, base_uid: &str, name: &str) -> Option<BTreeMap<String, BizState>> {
         let session = self.open().get(base_uid).cloned()?;
-        let versions = session.state().versions(name);
-        versions
+        session.state().versions(name)
+    }
+
+    /// Whether the agent of a base has stopped answering.
+    pub fn is_silent(&self, base_uid: &str) -> bool {
+        let session = self.open().get(base_uid).cloned();
+        session.is_some_and(|session| session.state().is_silent())
     }
 
     /// How many conversations there are.

@@ -555,6 +555,11 @@ impl State {
         })
     }
 
+    /// Whether the agent didn't answer when it was last asked.
+    pub fn is_silent(&self) -> bool {
+        self.silent_since.is_some()
+    }
+
     /// Every Module with a wish here, with its slot's name.
     pub fn modules(&self) -> Vec<(String, String)> {
         let wishes = |(name, slot): (&String, &Slot)| {

@@ -1,0 +1,90 @@
+//! The shape of the source, checked: who may use what, and how long a file may be.
+
+use std::{fs, path::PathBuf};
+
+/// What a pure decision may not touch: clients, clocks, randomness, logs, the environment, the shells.
+const FORBIDDEN_IN_DOMAIN: [&str; 14] = [
+    "tokio",
+    "tracing",
+    "reqwest",
+    "std::env",
+    "std::fs",
+    "std::net",
+    "Instant",
+    "SystemTime",
+    "Timestamp::now",
+    "kube::Client",
+    "kube::Api",
+    "crate::runtime",
+    "crate::controllers",
+    "crate::arklet",
+];
+/// Past this a concept is waiting for its name.
+const LONGEST_FILE: usize = 560;
+
+fn sources(under: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(under)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).expect("a readable file");
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no source under {under}");
+    found
+}
+
+/// The part of a file that isn't tests or comments.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let until_tests = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    until_tests
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn decisions_are_pure() {
+    for (path, text) in sources("src/domain") {
+        if path.to_string_lossy().ends_with("_tests.rs") {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            for word in FORBIDDEN_IN_DOMAIN {
+                assert!(
+                    !line.contains(word),
+                    "{}:{}: a decision may not use {word}",
+                    path.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_agents_wire_knows_no_kubernetes() {
+    for file in ["src/arklet/wire.rs", "src/arklet/client.rs", "src/arklet/outcome.rs"] {
+        let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the file");
+        for (number, line) in code(&text) {
+            assert!(
+                !line.contains("kube") && !line.contains("k8s_openapi"),
+                "{file}:{}",
+                number + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    for (path, text) in sources("src") {
+        let lines = code(&text).count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines of code", path.display());
+    }
+}

@@ -1,0 +1,271 @@
+//! The manifests in `config/`: they render, the API server takes them, and the role is as wide as it must be.
+
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::{Api, api::PostParams};
+use module_controller::{api::ModuleDeployment, domain::validation::validate};
+use serde_json::{Value, json};
+
+use crate::cluster::{Policy, Space, documents, eventually, in_namespace, kubectl, kubectl_with};
+
+async fn rendered(path: &str) -> String {
+    let said = kubectl(&["kustomize", path]).await;
+    assert!(said.ok, "{path}: {}", said.err);
+    said.out
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = of_kind(objects, kind)
+        .into_iter()
+        .find(|object| object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+#[tokio::test]
+async fn the_default_install_is_taken_by_the_api_server() {
+    in_namespace(Policy::On, |space| async move {
+        // A dry run makes no namespace that the rest could stand in.
+        let text = rendered("config/default")
+            .await
+            .replace("module-deployment-system", &space.name);
+        let args = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "-f",
+            "-",
+        ];
+        let said = kubectl_with(&args, &text).await;
+        assert!(said.ok, "{}", said.err);
+        // A pod that the namespace's own rule doesn't let in would be a warning here.
+        assert!(!said.err.contains("Warning"), "{}", said.err);
+        for object in documents(&text) {
+            let name = object["metadata"]["name"].as_str().expect("a name");
+            let line = format!("/{name} serverside-applied (server dry run)");
+            assert!(said.out.contains(&line), "{} {name}: {}", object["kind"], said.out);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_namespaced_install_has_no_right_outside_its_namespace() {
+    in_namespace(Policy::On, |space| async move {
+        let text = rendered("config/namespaced").await;
+        let objects = documents(&text);
+        for kind in [
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "CustomResourceDefinition",
+            "ValidatingAdmissionPolicy",
+        ] {
+            assert!(of_kind(&objects, kind).is_empty(), "{kind}");
+        }
+        let everywhere = documents(&rendered("config/default").await);
+        let name = "module-deployment-manager-role";
+        assert_eq!(
+            named(&objects, "Role", name)["rules"],
+            named(&everywhere, "ClusterRole", name)["rules"]
+        );
+        let manager = named(&objects, "Deployment", "module-deployment-controller-manager");
+        let args = &manager["spec"]["template"]["spec"]["containers"][0]["args"];
+        assert_eq!(*args, json!(["--leader-elect", "--namespace=$(POD_NAMESPACE)"]));
+
+        let text = text.replace("module-deployment-system", &space.name);
+        let said = kubectl_with(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &text).await;
+        assert!(said.ok, "{}", said.err);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_manager_keeps_v1s_names_and_needs_no_privilege() {
+    let objects = documents(&rendered("config/default").await);
+    let manager = named(&objects, "Deployment", "module-deployment-controller-manager");
+    assert_eq!(manager["metadata"]["namespace"], "module-deployment-system");
+    let pod = &manager["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "module-deployment-controller-manager");
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    let container = &pod["containers"][0];
+    assert_eq!(container["command"], json!(["/manager"]));
+    assert_eq!(container["args"], json!(["--leader-elect"]));
+    let ports: Vec<i64> = container["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|p| p["containerPort"].as_i64())
+        .collect();
+    assert_eq!(ports, [8080, 8082]);
+    for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
+        assert_eq!(
+            container[probe]["httpGet"],
+            json!({ "path": path, "port": "probes" }),
+            "{probe}"
+        );
+    }
+    let namespace = container["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["name"] == "POD_NAMESPACE")
+        .unwrap();
+    assert_eq!(namespace["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
+}
+
+#[tokio::test]
+async fn monitoring_renders() {
+    let objects = documents(&rendered("config/monitoring").await);
+    assert_eq!(of_kind(&objects, "Service").len(), 1);
+    assert_eq!(of_kind(&objects, "ServiceMonitor").len(), 1);
+}
+
+#[tokio::test]
+async fn the_samples_are_good() {
+    in_namespace(Policy::On, |space| async move {
+        for file in ["moduledeployment", "base-deployment"] {
+            let path = format!("config/samples/{file}.yaml");
+            let said = space.kubectl(&["apply", "--server-side", "-f", &path]).await;
+            assert!(said.ok && said.err.is_empty(), "{}", said.err);
+        }
+        let deployment = space
+            .typed::<ModuleDeployment>()
+            .get("hello")
+            .await
+            .expect("the sample");
+        assert_eq!(validate(&deployment), []);
+    })
+    .await;
+}
+
+/// The API server says in the policy's status which expressions don't fit the schema.
+#[tokio::test]
+async fn the_policies_fit_the_schema() {
+    in_namespace(Policy::On, |_| async {
+        for policy in ["moduledeployments", "moduledeployments-hints", "modules"] {
+            let name = format!("validatingadmissionpolicy/{policy}.koupleless.io");
+            let status = eventually(&format!("{name} is checked"), || async {
+                let said = kubectl(&["get", &name, "-o", "json"]).await;
+                let object: Value = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}", said.err));
+                let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+                current.then(|| object["status"].clone())
+            })
+            .await;
+            assert_eq!(
+                status["typeChecking"]["expressionWarnings"],
+                Value::Null,
+                "{name}: {status:#}"
+            );
+        }
+    })
+    .await;
+}
+
+/// What the operator's account may and may not do with the installed roles and nothing else.
+#[tokio::test]
+async fn the_role_is_as_wide_as_it_must_be() {
+    in_namespace(Policy::On, |space| async move {
+        // Names of their own, so that tests beside this one, and a real install, aren't touched.
+        let prefix = format!("{}-", space.name);
+        let text = rendered("config/rbac")
+            .await
+            .replace("module-deployment-system", &space.name);
+        let text = text.replace("module-deployment-", &prefix);
+        let said = kubectl_with(&["apply", "--server-side", "-f", "-"], &text).await;
+        assert!(said.ok, "{}", said.err);
+        // In a task, so that the roles go away even if an assertion fails.
+        let result = tokio::spawn(review(space.clone())).await;
+        let said = kubectl_with(&["delete", "--wait=false", "-f", "-"], &text).await;
+        assert!(said.ok, "{}", said.err);
+        if let Err(error) = result {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    })
+    .await;
+}
+
+/// May or may not; anywhere or in its own namespace; the resource, with its group and where needed its name; verbs.
+const RIGHTS: &str = "
+may  anywhere moduledeployments.koupleless.io             get list watch update patch
+may  anywhere modulereplicasets.koupleless.io             get list watch create update patch delete
+may  anywhere modules.koupleless.io                       get list watch create update patch delete
+may  anywhere moduledeployments/status.koupleless.io      get update patch
+may  anywhere modulereplicasets/status.koupleless.io      get update patch
+may  anywhere modules/status.koupleless.io                get update patch
+may  anywhere moduledeployments/finalizers.koupleless.io  update
+may  anywhere modulereplicasets/finalizers.koupleless.io  update
+may  anywhere modules/finalizers.koupleless.io            update
+may  anywhere pods                                        get list watch patch
+may  anywhere deployments.apps                            get list watch
+may  anywhere nodes                                       get list watch
+may  anywhere services                                    get list watch create update patch delete
+may  anywhere events.events.k8s.io                        create patch
+may  own      leases.coordination.k8s.io                  create
+may  own      leases.coordination.k8s.io=2245841c.koupleless.io                        get update patch
+may  anywhere customresourcedefinitions.apiextensions.k8s.io=modules.koupleless.io     get
+not  anywhere leases.coordination.k8s.io=2245841c.koupleless.io                        get update patch create
+not  own      leases.coordination.k8s.io                  get list update patch delete
+not  anywhere customresourcedefinitions.apiextensions.k8s.io  get list create update patch delete
+not  anywhere moduledeployments.koupleless.io             create delete deletecollection
+not  anywhere moduletemplates.koupleless.io               create update patch delete
+not  anywhere secrets                                     get list watch create update patch delete
+not  own      secrets                                     get list watch create update patch delete
+not  anywhere configmaps                                  get list watch create update patch delete
+not  anywhere pods                                        create update delete deletecollection
+not  anywhere pods/exec                                   create get
+not  anywhere pods/eviction                               create
+not  anywhere nodes                                       create update patch delete
+not  anywhere deployments.apps                            create update patch delete
+not  own      serviceaccounts/token                       create
+not  anywhere clusterroles.rbac.authorization.k8s.io      get bind escalate
+";
+
+async fn review(space: Space) {
+    let user = format!("system:serviceaccount:{0}:{0}-controller-manager", space.name);
+    // A role is in use some time after it is stored.
+    for (namespace, resource) in [("default", "pods"), (&*space.name, "leases.coordination.k8s.io")] {
+        let verb = if resource == "pods" { "list" } else { "create" };
+        eventually("the roles are in use", || async {
+            may(&space, &user, namespace, resource, verb).await.then_some(())
+        })
+        .await;
+    }
+    for line in RIGHTS.lines().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [allowed, place, resource, verbs @ ..] = &words[..] else {
+            panic!("no right: {line}")
+        };
+        let namespace = if *place == "own" { &space.name } else { "default" };
+        for verb in verbs {
+            let answer = may(&space, &user, namespace, resource, verb).await;
+            assert_eq!(answer, *allowed == "may", "{verb}: {line}");
+        }
+    }
+}
+
+/// Whether `user` may `verb` the `resource`, written `resource[/subresource][.group][=name]`.
+async fn may(space: &Space, user: &str, namespace: &str, resource: &str, verb: &str) -> bool {
+    let (resource, name) = resource.split_once('=').unwrap_or((resource, ""));
+    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let review: SubjectAccessReview = serde_json::from_value(json!({
+        "spec": {
+            "user": user,
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": {
+                "namespace": namespace, "group": group, "resource": resource, "subresource": subresource,
+                "verb": verb, "name": name,
+            },
+        },
+    }))
+    .expect("a review");
+    let reviews: Api<SubjectAccessReview> = Api::all(space.client.clone());
+    let answer = reviews
+        .create(&PostParams::default(), &review)
+        .await
+        .expect("an answer");
+    answer.status.is_some_and(|status| status.allowed)
+}
