@@ -90,6 +90,9 @@ pub struct Queues {
     pub pods: Queue<BasePod>,
 }
 
+/// Generation and revision label of a replica set.
+type SetState = (Option<i64>, Option<String>);
+
 /// What all controllers of one scope share.
 pub struct Context {
     /// Writes.
@@ -122,6 +125,8 @@ pub struct Context {
     pub written: Mutex<HashMap<String, i64>>,
     /// Why a deployment's Service isn't as wanted, by namespace and name.
     pub service_reports: Mutex<HashMap<(String, String), (String, String)>>,
+    /// Generation and revision label of each replica set, by UID, as last seen.
+    seen_sets: Mutex<HashMap<String, SetState>>,
     /// Set while the process ends: nothing new is begun.
     pub stop: CancellationToken,
 }
@@ -192,6 +197,7 @@ impl Context {
                 placing: Mutex::new(()),
                 written: Mutex::default(),
                 service_reports: Mutex::default(),
+                seen_sets: Mutex::default(),
                 stop,
             }
         })
@@ -240,9 +246,27 @@ impl Context {
         if let Some(owner) = deployment_of(set) {
             self.queues.deployments.push_named(&namespace, &owner);
         }
-        // The strategy, the drain time and the revision of Modules come from here.
-        for module in self.modules.of_set(&namespace, &set.name_any()) {
-            self.queues.modules.push(ObjectRef::from_obj(&*module));
+        if self.is_news_for_modules(change) {
+            for module in self.modules.of_set(&namespace, &set.name_any()) {
+                self.queues.modules.push(ObjectRef::from_obj(&*module));
+            }
+        }
+    }
+
+    /// Whether a replica set's spec or revision changed, which its Modules take their strategy, drain time and rank
+    /// from; its status is no news for them.
+    fn is_news_for_modules(&self, change: &Change<ModuleReplicaSet>) -> bool {
+        let mut seen = self.seen_sets.lock().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            Change::Applied(set) => {
+                let state = (set.metadata.generation, set.labels().get(label::REVISION).cloned());
+                let uid = set.uid().unwrap_or_default();
+                seen.insert(uid, state.clone()) != Some(state)
+            }
+            Change::Deleted(set) => {
+                seen.remove(&set.uid().unwrap_or_default());
+                true
+            }
         }
     }
 

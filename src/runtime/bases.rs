@@ -79,6 +79,8 @@ pub struct Bases {
     store: Store<BasePod>,
     writer: Mutex<Writer<BasePod>>,
     watched: Mutex<HashMap<BaseKey, Watched>>,
+    /// Pods that left every selector while Modules are bound to them: read from the API server now and then.
+    strays: Mutex<BTreeSet<BaseKey>>,
     /// Pod UID and traffic label to when it went off.
     label_off: Mutex<HashMap<(String, String), i64>>,
     on_change: Box<dyn Fn(BaseChange) + Send + Sync>,
@@ -104,6 +106,7 @@ impl Bases {
             store,
             writer: Mutex::new(writer),
             watched: Mutex::default(),
+            strays: Mutex::default(),
             label_off: Mutex::default(),
             on_change: Box::new(on_change),
         }
@@ -225,6 +228,32 @@ impl Bases {
         };
         self.note_labels(before.as_deref(), &now);
         (self.on_change)(BaseChange::Pod { before, now });
+    }
+
+    /// A pod by namespace and name, if a watch covers it.
+    pub fn watched_pod(&self, namespace: &str, name: &str) -> Option<Arc<BasePod>> {
+        let stray = self.strays().contains(&(namespace.to_owned(), name.to_owned()));
+        self.pod(namespace, name).filter(|_| !stray)
+    }
+
+    fn strays(&self) -> MutexGuard<'_, BTreeSet<BaseKey>> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a pod that no watch covers, as the API server has just shown it: its labels are still ours to take off.
+    pub fn keep_stray(&self, pod: BasePod) {
+        let key = (pod.namespace().unwrap_or_default(), pod.name_any());
+        if self.holders(&key.0, &key.1).is_empty() {
+            self.strays().insert(key);
+            self.apply(pod);
+        }
+    }
+
+    /// Drops a pod that no watch covers and that is gone.
+    pub fn drop_stray(&self, namespace: &str, name: &str) {
+        if self.strays().remove(&(namespace.to_owned(), name.to_owned())) {
+            self.left(namespace, name);
+        }
     }
 
     /// A pod left a watch; it is dropped where no other base holds it.
@@ -382,6 +411,7 @@ fn hold(bases: &Bases, base: &BaseKey, pod: BasePod) {
     if let Some(entry) = bases.watched().get_mut(base) {
         entry.pods.insert(pod.name_any());
     }
+    bases.strays().remove(&(base.0.clone(), pod.name_any()));
     bases.apply(pod);
 }
 

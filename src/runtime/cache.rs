@@ -82,13 +82,22 @@ impl<K: Kind> Cache<K> {
         self.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// All objects, the newest known of each.
+    /// All objects, the newest known of each, those that are only known from own writes included.
     pub fn all(&self) -> Vec<Arc<K>> {
-        self.store
-            .state()
-            .iter()
-            .filter_map(|object| self.get(&ObjectRef::from_obj(&**object)))
-            .collect()
+        let mut recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all: Vec<Arc<K>> = self.store.state();
+        if recent.is_empty() {
+            return all;
+        }
+        for object in &mut all {
+            if let Some(own) = recent.remove(&bare(&ObjectRef::from_obj(&**object)))
+                && is_newer(&*own, &**object)
+            {
+                *object = own;
+            }
+        }
+        all.extend(recent.into_values());
+        all
     }
 
     /// Remembers an object that is about to be created.

@@ -627,3 +627,7 @@ fn known_state(state: &wire::BizState) -> Option<BizState> {
         wire::BizState::Stopped => None,
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

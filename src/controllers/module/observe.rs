@@ -47,12 +47,12 @@ pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observ
         return Ok(Some(Observed::unbound(set)));
     }
     let mut look_again = None;
-    let pod = match context.bases.pod(&namespace, &base_name) {
+    let pod = match context.bases.watched_pod(&namespace, &base_name) {
         Some(pod) => Some(pod),
         None if set.as_ref().is_some_and(|set| !bases_known(context, set)) => return Ok(None),
         None => {
             look_again = Some(context.clock.now() + LOOK_AGAIN_MS);
-            context.ops.read::<BasePod>(&namespace, &base_name).await?.map(Arc::new)
+            unwatched_pod(context, &namespace, &base_name).await?
         }
     };
     let fate = match &pod {
@@ -75,6 +75,20 @@ pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observ
         set,
         base_name,
     }))
+}
+
+/// A pod that no watch covers: gone, or no longer selected by its base Deployment.
+async fn unwatched_pod(context: &Context, namespace: &str, name: &str) -> Result<Option<Arc<BasePod>>, Error> {
+    match context.ops.read::<BasePod>(namespace, name).await? {
+        Some(pod) => {
+            context.bases.keep_stray(pod.clone());
+            Ok(Some(Arc::new(pod)))
+        }
+        None => {
+            context.bases.drop_stray(namespace, name);
+            Ok(None)
+        }
+    }
 }
 
 impl Observed {

@@ -1,8 +1,10 @@
 //! The rig: what the tests and the benchmarks of the module controller run against.
 //!
-//! It stands beside the operator and shares no code with it, so that a misreading of the agent's protocol can't hide by being
-//! made on both sides.
+//! [`arklet_sim`] stands beside the operator and shares no code with it, so that a misreading of the agent's protocol can't hide
+//! by being made on both sides. [`cluster`] runs the operator against a real API server; it reads and writes objects as JSON,
+//! for the same reason.
 
 #![forbid(unsafe_code)]
 
 pub mod arklet_sim;
+pub mod cluster;

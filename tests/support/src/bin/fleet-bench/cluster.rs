@@ -29,8 +29,6 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn connect() -> Result<Self> {
-        // An error says that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             client: Client::try_default().await?,
         })

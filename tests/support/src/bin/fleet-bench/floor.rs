@@ -77,13 +77,14 @@ fn module(name: &str, owner: &str) -> Value {
         "metadata": {
             "name": name,
             "labels": {
-                "koupleless.io/base-deployment": BASE,
                 "koupleless.io/base-instance-ip": "10.200.0.100",
                 "koupleless.io/base-instance-name": "base-7c5d9f8b6d-abcde",
+                "koupleless.io/deployment-name": BASE,
                 "koupleless.io/module-deployment": "biz-00",
                 "koupleless.io/module-name": "biz-00",
                 "koupleless.io/module-replicaset": "biz-00-1",
                 "koupleless.io/module-replicaset-revision": "1",
+                "koupleless.io/module-scheduling-strategy": "scatter",
                 "koupleless.io/module-version": "1.0.0",
             },
             "annotations": {"koupleless.io/module-replicaset-uid": owner},
