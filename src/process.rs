@@ -88,19 +88,10 @@ async fn serve(
     if let Some(listener) = health::bind(&flags.health_probe_bind_address, "--health-probe-bind-address").await? {
         let alive = Freshness::new("heartbeat", HEARTBEAT_STALE);
         tokio::spawn(alive.clone().keep(stop.clone()));
-        servers.push(tokio::spawn(health::serve_probes(
-            listener,
-            alive,
-            Arc::clone(readiness),
-            stop.clone(),
-        )));
+        servers.push(tokio::spawn(health::serve_probes(listener, alive, Arc::clone(readiness), stop.clone())));
     }
     if let Some(listener) = health::bind(&flags.metrics_bind_address, "--metrics-bind-address").await? {
-        servers.push(tokio::spawn(health::serve_metrics(
-            listener,
-            Arc::clone(metrics),
-            stop.clone(),
-        )));
+        servers.push(tokio::spawn(health::serve_metrics(listener, Arc::clone(metrics), stop.clone())));
     }
     Ok(servers)
 }
@@ -115,21 +106,12 @@ async fn elect(
 ) -> Result<(), Error> {
     let namespace = flags.lease_namespace();
     let identity = lease::identity();
-    let work = Work {
-        flags: flags.clone(),
-        client: client.clone(),
-        metrics,
-        readiness,
-        identity: identity.clone(),
-    };
+    let work = Work { flags: flags.clone(), client: client.clone(), metrics, readiness, identity: identity.clone() };
     if !flags.leader_elect {
         lease::warn_if_held(client, &namespace).await;
         return work.lead(stop).await;
     }
-    let config = LeaseConfig {
-        identity,
-        ..LeaseConfig::new(&namespace)
-    };
+    let config = LeaseConfig { identity, ..LeaseConfig::new(&namespace) };
     let (ended, end) = tokio::sync::oneshot::channel();
     let outcome = lease::run(config, client, stop, |stop| async move {
         // In a task of its own: the election renews the lease beside it and drops this future when it is lost.
@@ -165,17 +147,10 @@ impl Work {
     }
 
     async fn control(&self, stop: CancellationToken) -> Result<(), Error> {
-        let bounds = Bounds {
-            install: self.flags.install_timeout,
-            ..Bounds::default()
-        };
+        let bounds = Bounds { install: self.flags.install_timeout, ..Bounds::default() };
         let agents = arklet::client::Client::new(bounds)?;
-        let ops = Ops::new(
-            self.client.clone(),
-            self.flags.api_concurrency,
-            Arc::clone(&self.metrics),
-            self.identity.clone(),
-        );
+        let ops =
+            Ops::new(self.client.clone(), self.flags.api_concurrency, Arc::clone(&self.metrics), self.identity.clone());
         let settings = Settings {
             health_interval: self.flags.health_interval,
             watch_seconds: WATCH_SECONDS,

@@ -43,9 +43,7 @@ fn sources(under: &str) -> Vec<(PathBuf, String)> {
 /// The part of a file that isn't tests or comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let until_tests = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-    until_tests
-        .enumerate()
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    until_tests.enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 #[test]
@@ -56,12 +54,7 @@ fn decisions_are_pure() {
         }
         for (number, line) in code(&text) {
             for word in FORBIDDEN_IN_DOMAIN {
-                assert!(
-                    !line.contains(word),
-                    "{}:{}: a decision may not use {word}",
-                    path.display(),
-                    number + 1
-                );
+                assert!(!line.contains(word), "{}:{}: a decision may not use {word}", path.display(), number + 1);
             }
         }
     }
@@ -72,11 +65,7 @@ fn the_agents_wire_knows_no_kubernetes() {
     for file in ["src/arklet/wire.rs", "src/arklet/client.rs", "src/arklet/outcome.rs"] {
         let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the file");
         for (number, line) in code(&text) {
-            assert!(
-                !line.contains("kube") && !line.contains("k8s_openapi"),
-                "{file}:{}",
-                number + 1
-            );
+            assert!(!line.contains("kube") && !line.contains("k8s_openapi"), "{file}:{}", number + 1);
         }
     }
 }

@@ -8,10 +8,7 @@ fn crdgen(args: &[&str]) -> (bool, String) {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("crdgen was built with this test");
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
@@ -30,11 +27,7 @@ fn a_drifted_a_missing_and_a_foreign_file_are_named() {
 
     let drifted = dir.join("koupleless.io_modules.yaml");
     let content = fs::read_to_string(&drifted).unwrap();
-    fs::write(
-        &drifted,
-        content.replace("minLength", "maxLength").replace("int64", "int32"),
-    )
-    .unwrap();
+    fs::write(&drifted, content.replace("minLength", "maxLength").replace("int64", "int32")).unwrap();
     fs::remove_file(dir.join("koupleless.io_moduletemplates.yaml")).unwrap();
     fs::write(dir.join("old.yaml"), "").unwrap();
     let (ok, said) = crdgen(&["--dir", path, "--check"]);

@@ -18,11 +18,7 @@ fn instructions() -> Vec<Vec<String>> {
 }
 
 fn named<'a>(instructions: &'a [Vec<String>], name: &str) -> Vec<&'a [String]> {
-    instructions
-        .iter()
-        .filter(|words| words[0] == name)
-        .map(|words| &words[1..])
-        .collect()
+    instructions.iter().filter(|words| words[0] == name).map(|words| &words[1..]).collect()
 }
 
 /// What the build stage copies out of the tree.
@@ -57,14 +53,8 @@ fn every_copied_path_exists_and_is_not_ignored() {
     let ignore = read(".dockerignore");
     assert!(!copied().is_empty());
     for source in copied() {
-        assert!(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(&source).exists(),
-            "COPY {source}: there is no such path"
-        );
-        assert!(
-            ignore.lines().any(|line| line == format!("!{source}")),
-            ".dockerignore keeps {source} out"
-        );
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&source).exists(), "COPY {source}: there is no such path");
+        assert!(ignore.lines().any(|line| line == format!("!{source}")), ".dockerignore keeps {source} out");
     }
 }
 
@@ -82,41 +72,24 @@ fn everything_that_the_manifest_names_is_copied() {
         let known = copied().iter().any(|source| Path::new(&path).starts_with(source));
         assert!(known, "{path} is not copied into the build stage");
     }
-    assert!(
-        values(&manifest, "[package]", "build").is_empty(),
-        "a build script would have to be copied too"
-    );
+    assert!(values(&manifest, "[package]", "build").is_empty(), "a build script would have to be copied too");
 }
 
 #[test]
 fn the_binary_is_the_one_that_cargo_builds() {
     let bins = values(&read("Cargo.toml"), "[[bin]]", "name");
     let instructions = instructions();
-    let runs: Vec<String> = named(&instructions, "RUN")
-        .iter()
-        .map(|words| words.join(" "))
-        .collect();
+    let runs: Vec<String> = named(&instructions, "RUN").iter().map(|words| words.join(" ")).collect();
     assert!(bins.contains(&"module-controller".to_owned()), "{bins:?}");
+    assert!(runs.iter().any(|run| run.contains("--bin module-controller")), "{runs:?}");
     assert!(
-        runs.iter().any(|run| run.contains("--bin module-controller")),
+        runs.iter().any(|run| run.contains("cp target/release/module-controller /out/module-controller")),
         "{runs:?}"
     );
-    assert!(
-        runs.iter()
-            .any(|run| run.contains("cp target/release/module-controller /out/module-controller")),
-        "{runs:?}"
-    );
-    assert!(
-        runs.iter()
-            .any(|run| run.contains("ln -s module-controller /out/manager")),
-        "{runs:?}"
-    );
+    assert!(runs.iter().any(|run| run.contains("ln -s module-controller /out/manager")), "{runs:?}");
     assert_eq!(named(&instructions, "ENTRYPOINT"), [[r#"["/manager"]"#.to_owned()]]);
     let deployment = read("config/manager/deployment.yaml");
-    assert!(
-        deployment.contains("command: [/manager]"),
-        "the manager's manifest starts something else"
-    );
+    assert!(deployment.contains("command: [/manager]"), "the manager's manifest starts something else");
 }
 
 #[test]
@@ -124,10 +97,7 @@ fn the_compiler_is_the_pinned_one() {
     let channel = values(&read("rust-toolchain.toml"), "[toolchain]", "channel").remove(0);
     let instructions = instructions();
     let build = &named(&instructions, "FROM")[0][0];
-    assert!(
-        build.starts_with(&format!("rust:{channel}-")),
-        "{build} is not {channel}"
-    );
+    assert!(build.starts_with(&format!("rust:{channel}-")), "{build} is not {channel}");
 }
 
 #[test]
@@ -138,23 +108,14 @@ fn the_final_stage_is_empty_and_not_root() {
     assert_eq!(last[0], ["FROM", "scratch"]);
     assert!(named(last, "RUN").is_empty(), "there is no shell in the final stage");
     let user = &named(last, "USER")[0][0];
-    let numbers: Vec<u32> = user
-        .split(':')
-        .map(|part| part.parse().expect("a numeric USER"))
-        .collect();
+    let numbers: Vec<u32> = user.split(':').map(|part| part.parse().expect("a numeric USER")).collect();
     assert!(numbers.iter().all(|number| *number > 0), "{user} is root");
     let deployment = read("config/manager/deployment.yaml");
-    assert!(
-        deployment.contains(&format!("runAsUser: {}", numbers[0])),
-        "the manager's manifest runs as another user"
-    );
+    assert!(deployment.contains(&format!("runAsUser: {}", numbers[0])), "the manager's manifest runs as another user");
 }
 
 #[test]
 fn the_image_has_the_version_of_the_crate() {
     let kustomization = read("config/manager/kustomization.yaml");
-    assert!(
-        kustomization.contains(&format!("newTag: {}", env!("CARGO_PKG_VERSION"))),
-        "{kustomization}"
-    );
+    assert!(kustomization.contains(&format!("newTag: {}", env!("CARGO_PKG_VERSION"))), "{kustomization}");
 }

@@ -43,22 +43,9 @@ mod tests {
     #[test]
     fn an_object_without_a_spec_does_not_hide_the_others() {
         let metadata = json!({ "metadata": { "name": "x" } });
-        assert_eq!(
-            serde_json::from_value::<ModuleDeployment>(metadata.clone())
-                .unwrap()
-                .spec,
-            Default::default()
-        );
-        assert_eq!(
-            serde_json::from_value::<ModuleReplicaSet>(metadata.clone())
-                .unwrap()
-                .spec,
-            Default::default()
-        );
-        assert_eq!(
-            serde_json::from_value::<Module>(metadata).unwrap().spec,
-            Default::default()
-        );
+        assert_eq!(serde_json::from_value::<ModuleDeployment>(metadata.clone()).unwrap().spec, Default::default());
+        assert_eq!(serde_json::from_value::<ModuleReplicaSet>(metadata.clone()).unwrap().spec, Default::default());
+        assert_eq!(serde_json::from_value::<Module>(metadata).unwrap().spec, Default::default());
     }
 
     #[test]

@@ -36,15 +36,10 @@ pub enum SchemaError {
 
 /// All four definitions, in the order in which they are written and applied.
 pub fn all() -> Result<Vec<CustomResourceDefinition>, SchemaError> {
-    [
-        ModuleDeployment::crd(),
-        ModuleReplicaSet::crd(),
-        Module::crd(),
-        module_template()?,
-    ]
-    .into_iter()
-    .map(adjusted)
-    .collect()
+    [ModuleDeployment::crd(), ModuleReplicaSet::crd(), Module::crd(), module_template()?]
+        .into_iter()
+        .map(adjusted)
+        .collect()
 }
 
 /// What stands in `crds/`: file names with their content, one a kind and then the kustomization that lists them.
@@ -98,10 +93,7 @@ fn module_template() -> Result<CustomResourceDefinition, SchemaError> {
     let group = ModuleTemplate::group(&());
     let kind = ModuleTemplate::kind(&());
     Ok(CustomResourceDefinition {
-        metadata: kube::core::ObjectMeta {
-            name: Some(format!("{plural}.{group}")),
-            ..Default::default()
-        },
+        metadata: kube::core::ObjectMeta { name: Some(format!("{plural}.{group}")), ..Default::default() },
         spec: CustomResourceDefinitionSpec {
             group: group.into_owned(),
             names: CustomResourceDefinitionNames {
@@ -134,8 +126,7 @@ fn module_template() -> Result<CustomResourceDefinition, SchemaError> {
 
 /// What the derive can't say, or says otherwise than V1.
 fn adjusted(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, SchemaError> {
-    crd.labels_mut()
-        .insert("app.kubernetes.io/name".to_owned(), "module-controller".to_owned());
+    crd.labels_mut().insert("app.kubernetes.io/name".to_owned(), "module-controller".to_owned());
     for version in &mut crd.spec.versions {
         let Some(validation) = &mut version.schema else {
             continue;
@@ -181,10 +172,7 @@ fn adjust_schema(schema: &mut Value) {
 
 /// V1's `module` needs `name`, `version` and `url`; it is told from other objects by having a `url`.
 fn require_module_identity(fields: &mut Map<String, Value>) {
-    if fields
-        .get("properties")
-        .is_some_and(|properties| properties.get("url").is_some())
-    {
+    if fields.get("properties").is_some_and(|properties| properties.get("url").is_some()) {
         require(fields, &["name", "url", "version"]);
     }
 }
@@ -203,11 +191,7 @@ fn require(fields: &mut Map<String, Value>, names: &[&str]) {
     let known: Vec<&str> = names
         .iter()
         .copied()
-        .filter(|name| {
-            fields
-                .get("properties")
-                .is_some_and(|properties| properties.get(*name).is_some())
-        })
+        .filter(|name| fields.get("properties").is_some_and(|properties| properties.get(*name).is_some()))
         .collect();
     if !known.is_empty() {
         fields.insert("required".to_owned(), json!(known));
@@ -218,9 +202,7 @@ fn require(fields: &mut Map<String, Value>, names: &[&str]) {
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            let whole = number
-                .as_f64()
-                .filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() < 1e15);
+            let whole = number.as_f64().filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() < 1e15);
             if let Some(whole) = whole {
                 *value = json!(whole as i64);
             }

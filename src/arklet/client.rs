@@ -103,32 +103,15 @@ impl Client {
 
     /// All biz of a base, the base itself left out.
     pub async fn query_all(&self, at: Endpoint) -> Result<Vec<Biz>, NoAnswer> {
-        let body = self
-            .post(
-                at,
-                "queryAllBiz",
-                &NoParameters {},
-                self.bounds.query,
-                self.bounds.large_body,
-            )
-            .await?;
+        let body = self.post(at, "queryAllBiz", &NoParameters {}, self.bounds.query, self.bounds.large_body).await?;
         let reply = successful(&body)?;
-        reply
-            .biz_list()
-            .map_err(|error| NoAnswer::Unknown(format!("the list cannot be read: {error}")))
+        reply.biz_list().map_err(|error| NoAnswer::Unknown(format!("the list cannot be read: {error}")))
     }
 
     /// Installs a biz and waits until it has started.
     pub async fn install(&self, at: Endpoint, name: &str, version: &str, url: &str) -> InstallOutcome {
-        let request = BizRequest {
-            biz_name: name,
-            biz_version: version,
-            biz_url: Some(url),
-        };
-        match self
-            .post(at, "installBiz", &request, self.bounds.install, self.bounds.small_body)
-            .await
-        {
+        let request = BizRequest { biz_name: name, biz_version: version, biz_url: Some(url) };
+        match self.post(at, "installBiz", &request, self.bounds.install, self.bounds.small_body).await {
             Ok(body) => parse(&body).map_or_else(InstallOutcome::NoAnswer, |r| InstallOutcome::read(&r, name, version)),
             Err(no_answer) => InstallOutcome::NoAnswer(no_answer),
         }
@@ -136,21 +119,8 @@ impl Client {
 
     /// Uninstalls a biz and waits until it has stopped.
     pub async fn uninstall(&self, at: Endpoint, name: &str, version: &str) -> UninstallOutcome {
-        let request = BizRequest {
-            biz_name: name,
-            biz_version: version,
-            biz_url: None,
-        };
-        match self
-            .post(
-                at,
-                "uninstallBiz",
-                &request,
-                self.bounds.uninstall,
-                self.bounds.small_body,
-            )
-            .await
-        {
+        let request = BizRequest { biz_name: name, biz_version: version, biz_url: None };
+        match self.post(at, "uninstallBiz", &request, self.bounds.uninstall, self.bounds.small_body).await {
             Ok(body) => parse(&body).map_or_else(UninstallOutcome::NoAnswer, |r| UninstallOutcome::read(&r)),
             Err(no_answer) => UninstallOutcome::NoAnswer(no_answer),
         }
@@ -158,15 +128,8 @@ impl Client {
 
     /// Makes this version of `name` the one that serves.
     pub async fn switch(&self, at: Endpoint, name: &str, version: &str) -> SwitchOutcome {
-        let request = BizRequest {
-            biz_name: name,
-            biz_version: version,
-            biz_url: None,
-        };
-        match self
-            .post(at, "switchBiz", &request, self.bounds.switch, self.bounds.small_body)
-            .await
-        {
+        let request = BizRequest { biz_name: name, biz_version: version, biz_url: None };
+        match self.post(at, "switchBiz", &request, self.bounds.switch, self.bounds.small_body).await {
             Ok(body) => parse(&body).map_or_else(SwitchOutcome::NoAnswer, |r| SwitchOutcome::read(&r)),
             Err(no_answer) => SwitchOutcome::NoAnswer(no_answer),
         }
@@ -174,19 +137,9 @@ impl Client {
 
     /// Whether the agent answers, and how full its JVM is.
     pub async fn health(&self, at: Endpoint) -> Result<Health, NoAnswer> {
-        let body = self
-            .post(
-                at,
-                "health",
-                &NoParameters {},
-                self.bounds.query,
-                self.bounds.large_body,
-            )
-            .await?;
+        let body = self.post(at, "health", &NoParameters {}, self.bounds.query, self.bounds.large_body).await?;
         let reply = successful(&body)?;
-        Ok(Health {
-            metaspace: reply.metaspace(),
-        })
+        Ok(Health { metaspace: reply.metaspace() })
     }
 
     /// One command on a fresh connection; the body of a 200 that ended within its bounds.
@@ -211,10 +164,7 @@ impl Client {
             .await;
         let response = sent.map_err(|error| no_answer(error, time))?;
         if response.status() != StatusCode::OK {
-            return Err(NoAnswer::Unknown(format!(
-                "the agent answered with HTTP {}",
-                response.status().as_u16()
-            )));
+            return Err(NoAnswer::Unknown(format!("the agent answered with HTTP {}", response.status().as_u16())));
         }
         read_bounded(response, bytes, time).await
     }
@@ -269,10 +219,7 @@ fn successful(body: &[u8]) -> Result<Reply<'_>, NoAnswer> {
     let reply = parse(body)?;
     match reply.code() {
         Code::Success => Ok(reply),
-        _ => Err(NoAnswer::Unknown(format!(
-            "the agent could not tell: {}",
-            reply.cause()
-        ))),
+        _ => Err(NoAnswer::Unknown(format!("the agent could not tell: {}", reply.cause()))),
     }
 }
 

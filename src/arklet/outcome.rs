@@ -111,16 +111,12 @@ impl InstallOutcome {
     /// be somebody else's, so it must not come out as something that this call installed.
     fn repeated(reply: &Reply<'_>, name: &str, version: &str) -> Self {
         let message = reply.operation().message;
-        let named = message
-            .strip_prefix("Biz: ")
-            .and_then(|rest| rest.split_once(" has been "))
-            .map(|(named, _)| named);
+        let named =
+            message.strip_prefix("Biz: ").and_then(|rest| rest.split_once(" has been ")).map(|(named, _)| named);
         match named {
             Some(named) if named != format!("{name}:{version}") => {
                 let named = for_people(named);
-                Self::Rejected(format!(
-                    "the jar's manifest says {named}, which is on this base already"
-                ))
+                Self::Rejected(format!("the jar's manifest says {named}, which is on this base already"))
             }
             _ => Self::AlreadyThere,
         }
@@ -136,10 +132,7 @@ impl InstallOutcome {
             let why = "the agent reports a success but not what it installed";
             return Self::NoAnswer(NoAnswer::Unknown(why.to_owned()));
         }
-        let found = infos
-            .iter()
-            .map(|biz| (for_people(&biz.name), for_people(&biz.version)))
-            .collect();
+        let found = infos.iter().map(|biz| (for_people(&biz.name), for_people(&biz.version))).collect();
         Self::WrongIdentity { found }
     }
 }

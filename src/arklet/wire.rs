@@ -137,19 +137,10 @@ impl<'a> Reply<'a> {
 
     /// What an operation says about itself; all of it empty if `data` has another shape.
     pub fn operation(&self) -> OperationData {
-        let raw: RawOperation = self
-            .data
-            .and_then(|data| serde_json::from_str(data.get()).ok())
-            .unwrap_or_default();
-        let infos: Vec<BizEntry> = raw
-            .biz_infos
-            .and_then(|infos| serde_json::from_str(infos.get()).ok())
-            .unwrap_or_default();
-        OperationData {
-            code: raw.code,
-            message: raw.message,
-            infos: infos.into_iter().map(Biz::from).collect(),
-        }
+        let raw: RawOperation = self.data.and_then(|data| serde_json::from_str(data.get()).ok()).unwrap_or_default();
+        let infos: Vec<BizEntry> =
+            raw.biz_infos.and_then(|infos| serde_json::from_str(infos.get()).ok()).unwrap_or_default();
+        OperationData { code: raw.code, message: raw.message, infos: infos.into_iter().map(Biz::from).collect() }
     }
 
     /// The metaspace of the JVM, where the agent tells it.
@@ -158,9 +149,7 @@ impl<'a> Reply<'a> {
         let jvm = data.health_data?.jvm?;
         let bytes = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<i64>(raw.get()).ok());
         Some(Metaspace {
-            max: bytes(jvm.max)
-                .and_then(|max| u64::try_from(max).ok())
-                .filter(|max| *max > 0),
+            max: bytes(jvm.max).and_then(|max| u64::try_from(max).ok()).filter(|max| *max > 0),
             committed: u64::try_from(bytes(jvm.committed)?).ok()?,
             used: u64::try_from(bytes(jvm.used)?).ok()?,
         })
@@ -172,10 +161,7 @@ impl<'a> Reply<'a> {
         let inner = self.operation();
         let trace = self.error_stack_trace.as_str();
         let candidates = [
-            trace
-                .lines()
-                .find(|line| is_web_context_clash(line))
-                .map(|line| for_people(from_clash(line))),
+            trace.lines().find(|line| is_web_context_clash(line)).map(|line| for_people(from_clash(line))),
             root_cause(trace),
             trace.lines().find(|line| !line.trim().is_empty()).map(for_people),
             Some(for_people(&inner.message)),
@@ -211,10 +197,7 @@ pub struct Metaspace {
 
 /// The last `Caused by:` of a Java stack trace, without that prefix, at most [`MAX_CAUSE_CHARS`] long.
 pub fn root_cause(error_stack_trace: &str) -> Option<String> {
-    let line = error_stack_trace
-        .lines()
-        .rev()
-        .find_map(|line| line.trim_start().strip_prefix("Caused by:"))?;
+    let line = error_stack_trace.lines().rev().find_map(|line| line.trim_start().strip_prefix("Caused by:"))?;
     Some(for_people(line)).filter(|cause| !cause.is_empty())
 }
 
@@ -245,11 +228,7 @@ pub(crate) fn for_people(text: &str) -> String {
     if text.chars().nth(MAX_CAUSE_CHARS).is_none() {
         return text.chars().map(clean).collect();
     }
-    text.chars()
-        .take(MAX_CAUSE_CHARS - 1)
-        .map(clean)
-        .chain(std::iter::once('…'))
-        .collect()
+    text.chars().take(MAX_CAUSE_CHARS - 1).map(clean).chain(std::iter::once('…')).collect()
 }
 
 #[derive(Deserialize)]
@@ -311,9 +290,7 @@ struct Jvm<'a> {
 /// A string, or the empty one for anything else.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let raw = Option::<&RawValue>::deserialize(deserializer)?;
-    Ok(raw
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default())
+    Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -370,43 +347,21 @@ mod tests {
 
     #[test]
     fn a_list_that_is_not_understood_is_no_list() {
-        for data in [
-            "",
-            r#","data":null"#,
-            r#","data":{}"#,
-            r#","data":[{"bizName":"a"}]"#,
-            r#","data":[1]"#,
-        ] {
-            assert!(
-                reply(&format!(r#"{{"code":"SUCCESS"{data}}}"#)).biz_list().is_err(),
-                "{data}"
-            );
+        for data in ["", r#","data":null"#, r#","data":{}"#, r#","data":[{"bizName":"a"}]"#, r#","data":[1]"#] {
+            assert!(reply(&format!(r#"{{"code":"SUCCESS"{data}}}"#)).biz_list().is_err(), "{data}");
         }
     }
 
     #[test]
     fn a_reply_without_a_code_is_no_reply() {
-        for body in [
-            "",
-            "{}",
-            "[]",
-            r#"{"code":null}"#,
-            r#"{"code":"SUCCESS","data":[{"bizNa"#,
-            "<html>",
-        ] {
+        for body in ["", "{}", "[]", r#"{"code":null}"#, r#"{"code":"SUCCESS","data":[{"bizNa"#, "<html>"] {
             assert!(Reply::parse(body.as_bytes()).is_err(), "{body}");
         }
     }
 
     #[test]
     fn odd_data_of_an_operation_is_empty() {
-        for data in [
-            "null",
-            "7",
-            "[]",
-            r#""text""#,
-            r#"{"code":7,"message":{},"bizInfos":"many"}"#,
-        ] {
+        for data in ["null", "7", "[]", r#""text""#, r#"{"code":7,"message":{},"bizInfos":"many"}"#] {
             let body = format!(r#"{{"code":"FAILED","message":["x"],"data":{data}}}"#);
             assert_eq!(reply(&body).operation(), OperationData::default(), "{data}");
         }
@@ -416,10 +371,7 @@ mod tests {
     fn the_last_cause_counts() {
         let trace = "java.lang.RuntimeException: outer\n\tat a.B.c(B.java:1)\nCaused by: x.Y: middle\n\tat z\n  Caused by: java.io.IOException: no such jar\n\t... 3 more";
         assert_eq!(root_cause(trace).as_deref(), Some("java.io.IOException: no such jar"));
-        assert_eq!(
-            root_cause("java.lang.RuntimeException: alone\n\tat a.B.c(B.java:1)"),
-            None
-        );
+        assert_eq!(root_cause("java.lang.RuntimeException: alone\n\tat a.B.c(B.java:1)"), None);
         assert_eq!(root_cause("Caused by:   "), None);
         assert_eq!(root_cause(""), None);
     }
@@ -454,14 +406,8 @@ mod tests {
         for (body, cause) in [
             (r#"{"code":"FAILED"}"#, "the agent said FAILED and nothing else"),
             (r#"{"code":"FAILED","message":"outer"}"#, "outer"),
-            (
-                r#"{"code":"FAILED","message":"outer","data":{"message":"inner"}}"#,
-                "inner",
-            ),
-            (
-                r#"{"code":"FAILED","data":{"code":"ILLEGAL_STATE_BIZ"}}"#,
-                "ILLEGAL_STATE_BIZ",
-            ),
+            (r#"{"code":"FAILED","message":"outer","data":{"message":"inner"}}"#, "inner"),
+            (r#"{"code":"FAILED","data":{"code":"ILLEGAL_STATE_BIZ"}}"#, "ILLEGAL_STATE_BIZ"),
             (
                 r#"{"code":"FAILED","message":"outer","errorStackTrace":"\njava.lang.Error: top\n\tat x"}"#,
                 "java.lang.Error: top",
@@ -477,25 +423,13 @@ mod tests {
             let body = format!(r#"{{"code":"SUCCESS","data":{{"healthData":{{"jvm":{jvm},"cpu":{{}}}}}}}}"#);
             reply(&body).metaspace()
         };
-        let known = |max| {
-            Some(Metaspace {
-                max,
-                committed: 48_955_392,
-                used: 48_000_000,
-            })
-        };
+        let known = |max| Some(Metaspace { max, committed: 48_955_392, used: 48_000_000 });
         let rest = r#""java committed metaspace":48955392,"java used metaspace":48000000"#;
-        assert_eq!(
-            told(&format!(r#"{{"java max metaspace":134217728,{rest}}}"#)),
-            known(Some(134_217_728))
-        );
+        assert_eq!(told(&format!(r#"{{"java max metaspace":134217728,{rest}}}"#)), known(Some(134_217_728)));
         assert_eq!(told(&format!(r#"{{"java max metaspace":-1,{rest}}}"#)), known(None));
         assert_eq!(told(&format!(r#"{{{rest}}}"#)), known(None));
         assert_eq!(told(r#"{"max heap memory(M)":247}"#), None);
-        assert_eq!(
-            told(r#"{"java committed metaspace":"much","java used metaspace":1}"#),
-            None
-        );
+        assert_eq!(told(r#"{"java committed metaspace":"much","java used metaspace":1}"#), None);
         assert_eq!(reply(r#"{"code":"SUCCESS","data":[]}"#).metaspace(), None);
     }
 }

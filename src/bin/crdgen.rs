@@ -69,11 +69,7 @@ fn drift(dir: &Path, expected: &[(String, String)]) -> Vec<String> {
             }
         })
         .collect();
-    let found = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name());
+    let found = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut foreign: Vec<String> = found
         .filter_map(|name| name.into_string().ok())
         .filter(|name| !expected.iter().any(|(known, _)| known == name))

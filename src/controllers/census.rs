@@ -31,10 +31,7 @@ pub struct Census {
 impl Census {
     /// Counts a scope from now on.
     pub fn add(&self, context: &Arc<Context>) {
-        self.scopes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::downgrade(context));
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(context));
     }
 
     /// Counts until `stop`.
@@ -49,13 +46,8 @@ impl Census {
     }
 
     fn count(&self, metrics: &Metrics) {
-        let scopes: Vec<Arc<Context>> = self
-            .scopes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let scopes: Vec<Arc<Context>> =
+            self.scopes.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
         let mut sessions = 0;
         let mut modules: HashMap<Phase, usize> = HashMap::new();
         let mut bases: HashMap<BaseState, usize> = HashMap::new();

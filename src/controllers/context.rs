@@ -15,6 +15,7 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
+use super::error::Error;
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     arklet::{
@@ -53,10 +54,7 @@ pub struct Queue<K: kube::Resource> {
 impl<K: kube::Resource<DynamicType = ()>> Queue<K> {
     fn new() -> Self {
         let (sender, receiver) = unbounded_channel();
-        Self {
-            sender,
-            receiver: Mutex::new(Some(receiver)),
-        }
+        Self { sender, receiver: Mutex::new(Some(receiver)) }
     }
 
     /// Asks for a reconcile of an object.
@@ -89,6 +87,9 @@ pub struct Queues {
     /// Base pods.
     pub pods: Queue<BasePod>,
 }
+
+/// Counts in a status are written at most once in this time (milliseconds).
+pub const STATUS_PACE: i64 = 1_000;
 
 /// Generation and revision label of a replica set.
 type SetState = (Option<i64>, Option<String>);
@@ -163,17 +164,8 @@ impl Context {
                     context.changed_base(change);
                 }
             };
-            let bases = Arc::new(Bases::new(
-                ops.client(),
-                clock,
-                settings.watch_seconds,
-                stop.child_token(),
-                on_base,
-            ));
-            let world = Arc::new(SessionWorld {
-                context: weak.clone(),
-                metrics: Arc::clone(&metrics),
-            });
+            let bases = Arc::new(Bases::new(ops.client(), clock, settings.watch_seconds, stop.child_token(), on_base));
+            let world = Arc::new(SessionWorld { context: weak.clone(), metrics: Arc::clone(&metrics) });
             let sessions = Sessions::new(arklet, clock, settings.health_interval, world, stop.child_token());
             Self {
                 ops,
@@ -229,10 +221,7 @@ impl Context {
 
     fn forget_bases(&self) {
         let named = |deployment: &Arc<ModuleDeployment>| {
-            (
-                deployment.namespace().unwrap_or_default(),
-                deployment.spec.base_deployment_name.clone(),
-            )
+            (deployment.namespace().unwrap_or_default(), deployment.spec.base_deployment_name.clone())
         };
         let used = self.deployments.all().iter().map(named).collect();
         self.bases.retain(&used);
@@ -281,6 +270,8 @@ impl Context {
             Change::Deleted(module) => {
                 self.modules.drop_key(module);
                 self.withdraw(module);
+                // What it leaves behind, and the room it makes, is its neighbours' business.
+                self.wake_modules_on(index::base_uid(module).unwrap_or_default());
             }
         }
         self.wake_owners(module);
@@ -292,6 +283,18 @@ impl Context {
         if let (Some(base), Some(info)) = (index::base_uid(module), &module.spec.module) {
             self.sessions.withdraw(base, &info.name, &module.name_any());
         }
+    }
+
+    /// Deletes a Module; its own reconcile sees to the rest.
+    pub async fn delete_module(&self, module: &Module) -> Result<(), Error> {
+        // One that is being created has no UID yet: its answer comes first.
+        let Some(uid) = module.uid() else { return Ok(()) };
+        let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
+        if let Some(ending) = self.ops.delete::<Module>(&namespace, &name, &uid).await? {
+            self.modules.cache.put(Arc::new(ending));
+            self.queues.modules.push_named(&namespace, &name);
+        }
+        Ok(())
     }
 
     /// Wakes the replica set and the deployment of a Module.
@@ -372,14 +375,7 @@ impl Context {
         if same.is_none_or(|before| fate(before) != fate(now) || traffic(before) != traffic(now)) {
             self.wake_modules_on(now.uid());
         }
-        let room = |pod: &BasePod| {
-            (
-                pod.is_ending(),
-                pod.is_ready(),
-                pod.max_modules(),
-                pod.spec.node_name.clone(),
-            )
-        };
+        let room = |pod: &BasePod| (pod.is_ending(), pod.is_ready(), pod.max_modules(), pod.spec.node_name.clone());
         if same.is_none_or(|before| room(before) != room(now)) {
             for base in self.bases.holders(&namespace, &now.name_any()) {
                 self.wake_users_of(&base);
@@ -436,13 +432,12 @@ impl Context {
         self.sets.all().into_iter().filter(controls).collect()
     }
 
-    /// Whether the status of `key` may be written now; if not, when (milliseconds). Edges are always written.
-    pub fn may_write(&self, key: &str, edge: bool, now: i64) -> Result<(), i64> {
-        /// Counts that only move are written at most once in this time (milliseconds).
-        const PACE: i64 = 1_000;
+    /// Whether `key` may be written now; if not, when (milliseconds). What moves all the time is written at most once
+    /// in `pace` milliseconds, an edge always.
+    pub fn may_write(&self, key: &str, edge: bool, pace: i64, now: i64) -> Result<(), i64> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         match written.get(key) {
-            Some(last) if !edge && now < last + PACE => Err(last + PACE),
+            Some(last) if !edge && now < last + pace => Err(last + pace),
             _ => {
                 written.insert(key.to_owned(), now);
                 Ok(())
@@ -458,10 +453,7 @@ impl Context {
 
 /// The name of the ModuleDeployment that controls a replica set.
 pub fn deployment_of(set: &ModuleReplicaSet) -> Option<String> {
-    let controller = set
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true))?;
+    let controller = set.owner_references().iter().find(|owner| owner.controller == Some(true))?;
     (controller.kind == "ModuleDeployment").then(|| controller.name.clone())
 }
 

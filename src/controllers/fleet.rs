@@ -33,20 +33,12 @@ pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str)
     let mut revisions: BTreeSet<String> = BTreeSet::new();
     for set in context.sets.all() {
         let ours = set.namespace().as_deref() == Some(base.0.as_str())
-            && set
-                .labels()
-                .get(label::MODULE_DEPLOYMENT)
-                .is_some_and(|name| name == deployment);
+            && set.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|name| name == deployment);
         if ours {
             revisions.extend(set.module().map(|module| module.version.clone()));
         }
     }
-    context
-        .bases
-        .pods(base)
-        .iter()
-        .map(|pod| place(context, pod, module, deployment, &revisions))
-        .collect()
+    context.bases.pods(base).iter().map(|pod| place(context, pod, module, deployment, &revisions)).collect()
 }
 
 fn place(context: &Context, pod: &BasePod, module: &str, deployment: &str, revisions: &BTreeSet<String>) -> Base {
@@ -54,11 +46,7 @@ fn place(context: &Context, pod: &BasePod, module: &str, deployment: &str, revis
     let mut taken = false;
     for other in context.modules.on_base(pod.uid()) {
         let Some(info) = &other.spec.module else { continue };
-        let owner = other
-            .labels()
-            .get(label::MODULE_DEPLOYMENT)
-            .map(String::as_str)
-            .unwrap_or_default();
+        let owner = other.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str).unwrap_or_default();
         taken |= info.name == module && owner != deployment;
         slots.insert(info.name.clone());
     }
@@ -78,10 +66,7 @@ fn place(context: &Context, pod: &BasePod, module: &str, deployment: &str, revis
 fn closed(context: &Context, pod: &BasePod) -> Option<Ineligible> {
     let cordoned = || {
         let node = pod.spec.node_name.as_deref()?;
-        context
-            .nodes
-            .get(&kube::runtime::reflector::ObjectRef::new(node))
-            .map(|node| node.spec.unschedulable)
+        context.nodes.get(&kube::runtime::reflector::ObjectRef::new(node)).map(|node| node.spec.unschedulable)
     };
     if pod.is_ending() {
         Some(Ineligible::Ending)
@@ -99,20 +84,11 @@ pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], bases: Vec<Base>
     let newest = sets.iter().max_by_key(|set| number(set));
     let strategy = newest.and_then(|set| set.spec.operation_strategy.as_ref());
     let modules = sets.iter().enumerate().flat_map(|(index, set)| {
-        let modules = context
-            .modules
-            .of_set(&set.namespace().unwrap_or_default(), &set.name_any());
-        modules
-            .into_iter()
-            .map(move |module| placed(index, &module))
-            .collect::<Vec<_>>()
+        let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
+        modules.into_iter().map(move |module| placed(index, &module)).collect::<Vec<_>>()
     });
     let wanted = |set: &Arc<ModuleReplicaSet>| Wanted {
-        desired: if set.metadata.deletion_timestamp.is_some() {
-            0
-        } else {
-            set.desired()
-        },
+        desired: if set.metadata.deletion_timestamp.is_some() { 0 } else { set.desired() },
         revision: number(set),
     };
     Fleet {
@@ -131,9 +107,7 @@ fn placed(set: usize, module: &Module) -> Placed {
         base: index::base_uid(module).unwrap_or_default().to_owned(),
         available: phase_of(module) == Some(Phase::Available),
         leaving: is_leaving(module),
-        created: module
-            .creation_timestamp()
-            .map_or(i64::MAX, |time| millis(&time) / 1000),
+        created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
     }
 }
 
@@ -200,17 +174,11 @@ pub fn failure(modules: &[Arc<Module>]) -> Option<(String, String)> {
         };
         let base = index::base_name(module).unwrap_or("no base");
         let message = status.message.as_deref().unwrap_or_default();
-        let entry = by_reason
-            .entry(reason)
-            .or_insert_with(|| (0, format!("{base}: {message}")));
+        let entry = by_reason.entry(reason).or_insert_with(|| (0, format!("{base}: {message}")));
         entry.0 += 1;
     }
     let (reason, (count, example)) = by_reason.into_iter().max_by_key(|(_, (count, _))| *count)?;
-    let modules = if count == 1 {
-        "1 Module".to_owned()
-    } else {
-        format!("{count} Modules")
-    };
+    let modules = if count == 1 { "1 Module".to_owned() } else { format!("{count} Modules") };
     Some((reason.to_owned(), format!("{modules}, for instance on {example}")))
 }
 

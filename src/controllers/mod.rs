@@ -8,7 +8,6 @@ mod base;
 pub mod census;
 pub mod context;
 mod error;
-mod finalizers;
 mod fleet;
 mod module;
 mod module_deployment;

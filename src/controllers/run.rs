@@ -79,26 +79,10 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     );
     scope.census.add(&context);
     let mut tasks = JoinSet::new();
-    let watches = Watches {
-        scope: &scope,
-        context: &context,
-        stop: &stop,
-    };
-    watches.start(
-        &mut tasks,
-        deployments,
-        deployments_writer,
-        strip_annotations,
-        Context::changed_deployment,
-    );
+    let watches = Watches { scope: &scope, context: &context, stop: &stop };
+    watches.start(&mut tasks, deployments, deployments_writer, strip_annotations, Context::changed_deployment);
     watches.start(&mut tasks, sets, sets_writer, strip_annotations, Context::changed_set);
-    watches.start(
-        &mut tasks,
-        modules,
-        modules_writer,
-        strip_annotations,
-        Context::changed_module,
-    );
+    watches.start(&mut tasks, modules, modules_writer, strip_annotations, Context::changed_module);
     watches.start(&mut tasks, services, services_writer, strip_service, changed_service);
     watches.start_nodes(&mut tasks, nodes, nodes_writer);
     let synced = async {
@@ -111,14 +95,8 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
         () = stop.cancelled() => return,
         () = synced => {}
     }
-    tracing::info!(
-        namespace = scope.namespace.as_deref().unwrap_or("*"),
-        "caches are complete, controllers begin"
-    );
-    let runner = Runner {
-        context: &context,
-        stop: &stop,
-    };
+    tracing::info!(namespace = scope.namespace.as_deref().unwrap_or("*"), "caches are complete, controllers begin");
+    let runner = Runner { context: &context, stop: &stop };
     let queues = &context.queues;
     let controllers: Vec<BoxFuture<'static, ()>> = vec![
         runner.run(
@@ -133,24 +111,9 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
             &queues.sets,
             module_replica_set::reconcile,
         ),
-        runner.run(
-            metrics::Controller::Module,
-            context.modules.cache.store(),
-            &queues.modules,
-            module::reconcile,
-        ),
-        runner.run(
-            metrics::Controller::Service,
-            context.deployments.store(),
-            &queues.services,
-            service::reconcile,
-        ),
-        runner.run(
-            metrics::Controller::Base,
-            context.bases.store(),
-            &queues.pods,
-            base::reconcile,
-        ),
+        runner.run(metrics::Controller::Module, context.modules.cache.store(), &queues.modules, module::reconcile),
+        runner.run(metrics::Controller::Service, context.deployments.store(), &queues.services, service::reconcile),
+        runner.run(metrics::Controller::Base, context.bases.store(), &queues.pods, base::reconcile),
     ];
     futures::future::join_all(controllers).await;
     tasks.shutdown().await;
@@ -197,14 +160,7 @@ impl Watches<'_> {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        self.follow(
-            tasks,
-            watcher::watcher(api, self.config()),
-            cache,
-            writer,
-            strip,
-            on_change,
-        );
+        self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, strip, on_change);
     }
 
     fn start_nodes(&self, tasks: &mut JoinSet<()>, cache: Arc<Cache<BaseNode>>, writer: Writer<BaseNode>)
@@ -225,14 +181,7 @@ impl Watches<'_> {
                 context.changed_node();
             }
         };
-        self.follow(
-            tasks,
-            watcher::watcher(api, self.config()),
-            cache,
-            writer,
-            BaseNode::strip,
-            on_change,
-        );
+        self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, BaseNode::strip, on_change);
     }
 
     fn follow<K: Kind>(
@@ -253,20 +202,14 @@ impl Watches<'_> {
             (_, Some(trouble)) => Err(format!("the watch has been failing for {} s", trouble.as_secs())),
             (Some(true), None) => Ok(()),
         };
-        let name = self
-            .scope
-            .namespace
-            .as_ref()
-            .map_or(plural.clone(), |namespace| format!("{namespace}/{plural}"));
+        let name = self.scope.namespace.as_ref().map_or(plural.clone(), |namespace| format!("{namespace}/{plural}"));
         self.scope.readiness.check(&name, check);
         let context = Arc::clone(self.context);
         let strip = move |object: &mut K| {
             object.meta_mut().managed_fields = None;
             strip(object);
         };
-        let follow = cache::follow(events, cache, writer, health, strip, move |change| {
-            on_change(&context, &change)
-        });
+        let follow = cache::follow(events, cache, writer, health, strip, move |change| on_change(&context, &change));
         let stop = self.stop.clone();
         tasks.spawn(async move {
             tokio::select! {

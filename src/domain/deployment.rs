@@ -162,69 +162,36 @@ fn renamed(view: &View<'_>) -> Option<String> {
 
 /// Nothing can be done until the user changes something: only the status says so.
 fn stuck(view: &View<'_>, reason: &'static str, why: String, now: i64) -> Plan {
-    let facts = Facts {
-        stuck: Some((reason, &why)),
-        ..Facts::of(view)
-    };
+    let facts = Facts { stuck: Some((reason, &why)), ..Facts::of(view) };
     let status = progress::status(view.deployment, &facts, now);
     let known = find_reason(&view.deployment.status, "Progressing") == Some(reason);
-    Plan {
-        status: Some(status),
-        events: if known { vec![] } else { vec![(true, reason, why)] },
-        ..Plan::default()
-    }
+    Plan { status: Some(status), events: if known { vec![] } else { vec![(true, reason, why)] }, ..Plan::default() }
 }
 
 fn find_reason<'a>(status: &'a Option<ModuleDeploymentStatus>, type_: &str) -> Option<&'a str> {
-    let conditions: &[Condition] = status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
+    let conditions: &[Condition] = status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     crate::api::condition::find(conditions, type_)?.reason.as_deref()
 }
 
 fn plan_deletion(view: &View<'_>, now: i64) -> Plan {
     let finalizers = view.deployment.metadata.finalizers.as_deref().unwrap_or_default();
     if finalizers.iter().any(|name| name == finalizer::ORPHAN) {
-        return Plan {
-            release: true,
-            ..Plan::default()
-        };
+        return Plan { release: true, ..Plan::default() };
     }
-    let deletable = view
-        .sets
-        .iter()
-        .filter(|set| set.object.metadata.deletion_timestamp.is_none());
-    let delete = deletable
-        .map(|set| (set.object.name_any(), set.object.uid().unwrap_or_default()))
-        .collect();
+    let deletable = view.sets.iter().filter(|set| set.object.metadata.deletion_timestamp.is_none());
+    let delete = deletable.map(|set| (set.object.name_any(), set.object.uid().unwrap_or_default())).collect();
     let release = view.sets.is_empty();
-    let facts = Facts {
-        deleting: true,
-        ..Facts::of(view)
-    };
+    let facts = Facts { deleting: true, ..Facts::of(view) };
     let status = (!release).then(|| progress::status(view.deployment, &facts, now));
     let told = find_reason(&view.deployment.status, "DeletionBlocked").is_some();
     let blocked = view.reports.deletion_blocked.clone().filter(|_| !told);
-    let events = blocked
-        .map(|message| (true, "DeletionBlocked", message))
-        .into_iter()
-        .collect();
-    Plan {
-        delete,
-        release,
-        status,
-        events,
-        ..Plan::default()
-    }
+    let events = blocked.map(|message| (true, "DeletionBlocked", message)).into_iter().collect();
+    Plan { delete, release, status, events, ..Plan::default() }
 }
 
 /// The revision label of a replica set; 0 where it is missing or no number.
 pub fn number(set: &ModuleReplicaSet) -> u64 {
-    set.labels()
-        .get(label::REVISION)
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
+    set.labels().get(label::REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn revision(set: &ModuleReplicaSet) -> Revision {
@@ -233,11 +200,7 @@ fn revision(set: &ModuleReplicaSet) -> Revision {
     Revision {
         name: set.name_any(),
         number: number(set),
-        identity: Identity {
-            module: module.name,
-            version: module.version,
-            base,
-        },
+        identity: Identity { module: module.name, version: module.version, base },
     }
 }
 
@@ -248,10 +211,7 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     let desired = plan_scale(Scale {
         replicas: spec.replicas,
         scale_replicas: spec.scale_replicas,
-        baseline: deployment
-            .annotations()
-            .get(annotation::SCALE_BASELINE)
-            .map(String::as_str),
+        baseline: deployment.annotations().get(annotation::SCALE_BASELINE).map(String::as_str),
         peers: view.reports.peers,
     });
     let paused = spec.paused.unwrap_or(false);
@@ -279,26 +239,20 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     };
     let target = release.target.unwrap_or(sets.new.desired.min(desired.count));
     let rollout = plan_rollout(desired.count, target, &strategy, &sets);
-    let mut plan = Plan {
-        wake_at: release.resume_at.map(|at| at.saturating_mul(1000)),
-        ..Plan::default()
-    };
+    let mut plan = Plan { wake_at: release.resume_at.map(|at| at.saturating_mul(1000)), ..Plan::default() };
     order_sets(&mut plan, view, &which, &old, &rollout, selector);
     plan.delete = history(view, &revisions, newest);
     plan.adopt_base = !owned_by(deployment, base_uid);
     let completed_now = release.progress == Progress::Completed && !was_completed(deployment, &newest_name);
     plan.own_patch = own_patch(deployment, &desired, completed_now);
-    let replaces = view
-        .sets
-        .iter()
-        .any(|set| revision(set.object).number > 0 && set.object.name_any() != newest_name);
+    let replaces = view.sets.iter().any(|set| revision(set.object).number > 0 && set.object.name_any() != newest_name);
     let facts = Facts {
         desired: desired.count,
         max_unavailable: strategy.max_unavailable(desired.count),
         newest: newest.map(|index| &view.sets[index]),
         newest_name: Some(&newest_name),
         release: Some(&release),
-        need_confirm: strategy.need_confirm,
+        held: newest.is_some_and(|index| revisions[index].identity != wanted),
         ..Facts::of(view)
     };
     plan.status = Some(progress::status(deployment, &facts, now));
@@ -307,17 +261,10 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
 }
 
 fn counts(set: &SetView<'_>) -> SetCounts {
-    SetCounts {
-        desired: set.object.desired(),
-        available: set.available,
-        existing: set.existing,
-    }
+    SetCounts { desired: set.object.desired(), available: set.available, existing: set.existing }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "every one is a different fact; a struct would only rename them"
-)]
+#[expect(clippy::too_many_arguments, reason = "every one is a different fact; a struct would only rename them")]
 fn release(
     view: &View<'_>,
     strategy: &Strategy,
@@ -329,19 +276,9 @@ fn release(
     now: i64,
 ) -> Release {
     let stored = stored(view.deployment, newest_name);
-    let confirm = view
-        .deployment
-        .spec
-        .confirm_batch_num
-        .and_then(|number| u32::try_from(number).ok());
-    let baseline = newest.and_then(|index| {
-        view.sets[index]
-            .object
-            .annotations()
-            .get(annotation::CONFIRM_BASELINE)?
-            .parse::<u32>()
-            .ok()
-    });
+    let confirm = view.deployment.spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok());
+    let baseline = newest
+        .and_then(|index| view.sets[index].object.annotations().get(annotation::CONFIRM_BASELINE)?.parse::<u32>().ok());
     let wanted = Wanted {
         desired: desired.count,
         replaces: !old.is_empty(),
@@ -359,20 +296,13 @@ fn release(
 /// What the status says of the release. V1 wrote no `updateRevision`: its batch counts, its word for completion
 /// doesn't.
 fn stored(deployment: &ModuleDeployment, newest_name: &str) -> Stored {
-    let Some(release) = deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.release_status.as_ref())
-    else {
+    let Some(release) = deployment.status.as_ref().and_then(|status| status.release_status.as_ref()) else {
         return Stored::default();
     };
     let by_v1 = release.update_revision.is_none();
     Stored {
         same_revision: by_v1 || release.update_revision.as_deref() == Some(newest_name),
-        batch: release
-            .current_batch
-            .and_then(|batch| u32::try_from(batch).ok())
-            .unwrap_or(0),
+        batch: release.current_batch.and_then(|batch| u32::try_from(batch).ok()).unwrap_or(0),
         completed: !by_v1 && release.progress.as_deref() == Some(Progress::Completed.as_str()),
         resume_at: release.next_reconcile_time.as_ref().map(|time| time.0.as_second()),
     }
@@ -396,12 +326,10 @@ fn order_sets(
             plan.create = Some(Box::new(new_set(view.deployment, *number, name, rollout.new, selector)));
         }
         RevisionPlan::Use(index) => {
-            plan.change
-                .extend(change(view, *index, rollout.new, None, true, selector));
+            plan.change.extend(change(view, *index, rollout.new, None, true, selector));
         }
         RevisionPlan::Lift(index, number) => {
-            plan.change
-                .extend(change(view, *index, rollout.new, Some(*number), true, selector));
+            plan.change.extend(change(view, *index, rollout.new, Some(*number), true, selector));
         }
     }
     for (&index, &replicas) in old.iter().zip(&rollout.old) {
@@ -425,10 +353,7 @@ fn set_template(deployment: &ModuleDeployment) -> Option<ModuleTemplateSpec> {
     let template = deployment.spec.template.as_ref()?;
     Some(ModuleTemplateSpec {
         metadata: template.metadata.clone(),
-        spec: template.spec.as_ref().map(|spec| ModuleTemplateSpecInner {
-            selector: None,
-            ..spec.clone()
-        }),
+        spec: template.spec.as_ref().map(|spec| ModuleTemplateSpecInner { selector: None, ..spec.clone() }),
     })
 }
 
@@ -439,24 +364,15 @@ fn new_set(
     replicas: u32,
     selector: &LabelSelector,
 ) -> ModuleReplicaSet {
-    let spec = ModuleReplicaSetSpec {
-        template: set_template(deployment),
-        ..set_spec(deployment, replicas, selector)
-    };
+    let spec = ModuleReplicaSetSpec { template: set_template(deployment), ..set_spec(deployment, replicas, selector) };
     let mut set = ModuleReplicaSet::new(name, spec);
     set.metadata.namespace = deployment.namespace();
     set.metadata.labels = Some(set_labels(deployment, number));
     set.metadata.finalizers = Some(vec![finalizer::MODULE_EXISTED.to_owned()]);
     let confirm = deployment.spec.confirm_batch_num.unwrap_or(0);
-    set.metadata.annotations = Some(BTreeMap::from([(
-        annotation::CONFIRM_BASELINE.to_owned(),
-        confirm.to_string(),
-    )]));
-    set.metadata.owner_references = Some(vec![OwnerReference {
-        block_owner_deletion: Some(true),
-        controller: Some(true),
-        ..owner_of(deployment)
-    }]);
+    set.metadata.annotations = Some(BTreeMap::from([(annotation::CONFIRM_BASELINE.to_owned(), confirm.to_string())]));
+    set.metadata.owner_references =
+        Some(vec![OwnerReference { block_owner_deletion: Some(true), controller: Some(true), ..owner_of(deployment) }]);
     set
 }
 
@@ -478,15 +394,9 @@ fn set_labels(deployment: &ModuleDeployment, number: u64) -> BTreeMap<String, St
     let mut labels = deployment.labels().clone();
     labels.extend([
         (label::MODULE_NAME.to_owned(), names::label_safe(&module.name)),
-        (
-            label::MODULE_DEPLOYMENT.to_owned(),
-            names::label_safe(&deployment.name_any()),
-        ),
+        (label::MODULE_DEPLOYMENT.to_owned(), names::label_safe(&deployment.name_any())),
         (label::SCHEDULING_STRATEGY.to_owned(), scheduling.as_str().to_owned()),
-        (
-            label::BASE_DEPLOYMENT.to_owned(),
-            names::label_safe(&deployment.spec.base_deployment_name),
-        ),
+        (label::BASE_DEPLOYMENT.to_owned(), names::label_safe(&deployment.spec.base_deployment_name)),
         (label::REVISION.to_owned(), number.to_string()),
     ]);
     labels
@@ -505,10 +415,8 @@ fn change(
     if set.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let mut wanted = ModuleReplicaSetSpec {
-        template: set.spec.template.clone(),
-        ..set_spec(view.deployment, replicas, selector)
-    };
+    let mut wanted =
+        ModuleReplicaSetSpec { template: set.spec.template.clone(), ..set_spec(view.deployment, replicas, selector) };
     if newest {
         wanted.template = set_template(view.deployment);
     } else {
@@ -521,11 +429,7 @@ fn change(
         patch["metadata"] = json!({ "labels": { label::REVISION: number.to_string() } });
     }
     let changed = patch.as_object().is_some_and(|patch| !patch.is_empty());
-    changed.then(|| SetChange {
-        name: set.name_any(),
-        uid: set.uid().unwrap_or_default(),
-        patch,
-    })
+    changed.then(|| SetChange { name: set.name_any(), uid: set.uid().unwrap_or_default(), patch })
 }
 
 /// V1 left zeros and empty objects out or in as it pleased; a take-over writes nothing for that.
@@ -536,10 +440,7 @@ fn keep_equivalent(wanted: &mut ModuleReplicaSetSpec, had: &ModuleReplicaSetSpec
     let same_module = wanted.template.as_ref().and_then(ModuleTemplateSpec::module)
         == had.template.as_ref().and_then(ModuleTemplateSpec::module);
     let metadata = |template: &Option<ModuleTemplateSpec>| {
-        template
-            .as_ref()
-            .and_then(|template| template.metadata.clone())
-            .unwrap_or_default()
+        template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default()
     };
     if same_module && metadata(&wanted.template) == metadata(&had.template) {
         wanted.template = had.template.clone();
@@ -553,11 +454,7 @@ fn keep_equivalent(wanted: &mut ModuleReplicaSetSpec, had: &ModuleReplicaSetSpec
 
 fn history(view: &View<'_>, revisions: &[Revision], newest: Option<usize>) -> Vec<(String, String)> {
     let Some(newest) = newest else { return vec![] };
-    let limit = view
-        .deployment
-        .spec
-        .revision_history_limit
-        .and_then(|limit| usize::try_from(limit).ok());
+    let limit = view.deployment.spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(HISTORY_LIMIT);
     let finished: Vec<bool> = view
         .sets
@@ -566,12 +463,7 @@ fn history(view: &View<'_>, revisions: &[Revision], newest: Option<usize>) -> Ve
         .collect();
     plan_history(revisions, newest, &finished, limit)
         .into_iter()
-        .map(|index| {
-            (
-                view.sets[index].object.name_any(),
-                view.sets[index].object.uid().unwrap_or_default(),
-            )
-        })
+        .map(|index| (view.sets[index].object.name_any(), view.sets[index].object.uid().unwrap_or_default()))
         .collect()
 }
 
@@ -600,10 +492,7 @@ fn own_patch(deployment: &ModuleDeployment, desired: &Desired, completed_now: bo
     if completed_now && deployment.spec.confirm_batch_num.is_some_and(|number| number != 0) {
         patch["spec"]["confirmBatchNum"] = json!(0);
     }
-    patch
-        .as_object()
-        .is_some_and(|patch| !patch.is_empty())
-        .then_some(patch)
+    patch.as_object().is_some_and(|patch| !patch.is_empty()).then_some(patch)
 }
 
 fn events(
@@ -613,34 +502,20 @@ fn events(
     module: &ModuleInfo,
     replaces: bool,
 ) -> Vec<(bool, &'static str, String)> {
-    let before = deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.release_status.as_ref());
+    let before = deployment.status.as_ref().and_then(|status| status.release_status.as_ref());
     let same = before.is_some_and(|before| before.update_revision.as_deref() == Some(newest_name));
     let word = before.and_then(|before| before.progress.as_deref()).filter(|_| same);
-    let batch = before
-        .and_then(|before| before.current_batch)
-        .filter(|_| same)
-        .unwrap_or(0);
+    let batch = before.and_then(|before| before.current_batch).filter(|_| same).unwrap_or(0);
     let what = format!("{} {}", module.name, module.version);
     let mut events = Vec::new();
     if !same && replaces {
-        events.push((
-            false,
-            "ReleaseStarted",
-            format!("release of {what} began ({newest_name})"),
-        ));
+        events.push((false, "ReleaseStarted", format!("release of {what} began ({newest_name})")));
     }
     let now = release.progress;
     if word != Some(now.as_str()) && (word.is_some() || now != Progress::Completed) {
         match now {
             Progress::Completed => {
-                events.push((
-                    false,
-                    "ReleaseCompleted",
-                    format!("{what} is available on every wanted base"),
-                ));
+                events.push((false, "ReleaseCompleted", format!("{what} is available on every wanted base")));
             }
             Progress::WaitingForConfirmation => events.push((
                 false,
@@ -654,11 +529,7 @@ fn events(
         }
     }
     if same && i64::from(release.batch) > i64::from(batch) && release.batches > 1 {
-        events.push((
-            false,
-            "BatchStarted",
-            format!("batch {} of {} of {what}", release.batch, release.batches),
-        ));
+        events.push((false, "BatchStarted", format!("batch {} of {} of {what}", release.batch, release.batches)));
     }
     events
 }

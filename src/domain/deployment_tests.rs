@@ -25,38 +25,17 @@ fn merge(into: &mut Value, patch: &Value) {
 }
 
 fn selector() -> LabelSelector {
-    LabelSelector {
-        match_labels: Some(BTreeMap::from([("app".into(), "base".into())])),
-        ..LabelSelector::default()
-    }
+    LabelSelector { match_labels: Some(BTreeMap::from([("app".into(), "base".into())])), ..LabelSelector::default() }
 }
 
 fn plan_for(deployment: &ModuleDeployment, sets: Vec<SetView<'_>>, reports: Reports) -> Plan {
     let selector = selector();
-    let base = Base::Present {
-        uid: "ub",
-        selector: &selector,
-    };
-    plan_deployment(
-        &View {
-            deployment,
-            base,
-            sets,
-            reports,
-        },
-        NOW,
-    )
+    let base = Base::Present { uid: "ub", selector: &selector };
+    plan_deployment(&View { deployment, base, sets, reports }, NOW)
 }
 
 fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> SetView<'_> {
-    SetView {
-        object,
-        existing: live,
-        live,
-        ready: available,
-        available,
-        upgrading: 0,
-    }
+    SetView { object, existing: live, live, ready: available, available, upgrading: 0 }
 }
 
 /// The replica set that a plan creates, as the API server would hand it back.
@@ -98,10 +77,7 @@ fn a_new_deployment_gets_its_first_revision_finalizers_and_scale() {
             "spec": {"scaleReplicas": 2}})
     );
     assert!(plan.adopt_base);
-    assert_eq!(
-        condition(&plan, "Progressing").reason.as_deref(),
-        Some("ReplicaSetUpdated")
-    );
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("ReplicaSetUpdated"));
     assert_eq!(condition(&plan, "Available").status, "False");
 }
 
@@ -118,43 +94,21 @@ fn settled() -> (ModuleDeployment, ModuleReplicaSet) {
 }
 
 fn all_available() -> Reports {
-    Reports {
-        bases_available: 2,
-        bases_ready: 2,
-        ..Reports::default()
-    }
+    Reports { bases_available: 2, bases_ready: 2, ..Reports::default() }
 }
 
 #[test]
 fn completed_means_available_and_then_nothing_is_written() {
     let (mut deployment, set) = settled();
-    let plan = plan_for(
-        &deployment,
-        vec![view_of(&set, 2, 1)],
-        Reports {
-            bases_available: 1,
-            ..all_available()
-        },
-    );
-    let release = plan
-        .status
-        .clone()
-        .and_then(|status| status.release_status)
-        .expect("a release");
+    let plan = plan_for(&deployment, vec![view_of(&set, 2, 1)], Reports { bases_available: 1, ..all_available() });
+    let release = plan.status.clone().and_then(|status| status.release_status).expect("a release");
     assert_eq!(release.progress.as_deref(), Some("Executing"), "one is missing");
     deployment.status = plan.status;
     let plan = plan_for(&deployment, vec![view_of(&set, 2, 2)], all_available());
-    let release = plan
-        .status
-        .clone()
-        .and_then(|status| status.release_status)
-        .expect("a release");
+    let release = plan.status.clone().and_then(|status| status.release_status).expect("a release");
     assert_eq!(release.progress.as_deref(), Some("Completed"));
     assert_eq!(release.update_revision.as_deref(), Some("d-replicas-1"));
-    assert_eq!(
-        plan.events.iter().map(|event| event.1).collect::<Vec<_>>(),
-        ["ReleaseCompleted"]
-    );
+    assert_eq!(plan.events.iter().map(|event| event.1).collect::<Vec<_>>(), ["ReleaseCompleted"]);
     deployment.status = plan.status;
     let again = plan_for(&deployment, vec![view_of(&set, 2, 2)], all_available());
     assert_eq!(again.status, deployment.status);
@@ -172,15 +126,8 @@ fn a_new_version_makes_a_new_revision_and_the_old_one_drains() {
     assert_eq!((new.name_any().as_str(), new.desired()), ("d-replicas-2", 1));
     assert_eq!(plan.change.len(), 1);
     assert_eq!(plan.change[0].patch["spec"]["replicas"], json!(1));
-    assert_eq!(
-        plan.change[0].patch["spec"]["operationStrategy"]["upgradePolicy"],
-        json!("uninstall_then_install")
-    );
-    assert_eq!(
-        plan.change[0].patch["spec"].get("template"),
-        None,
-        "an old revision keeps its template"
-    );
+    assert_eq!(plan.change[0].patch["spec"]["operationStrategy"]["upgradePolicy"], json!("uninstall_then_install"));
+    assert_eq!(plan.change[0].patch["spec"].get("template"), None, "an old revision keeps its template");
     assert!(plan.events.iter().any(|event| event.1 == "ReleaseStarted"));
 }
 
@@ -191,21 +138,11 @@ fn bad_specs_and_missing_bases_are_said_where_the_user_looks() {
     assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("InvalidSpec"));
     assert!(plan.create.is_none() && plan.own_patch.is_none());
     let (good, set) = settled();
-    let lost = View {
-        deployment: &good,
-        base: Base::Absent,
-        sets: vec![view_of(&set, 2, 2)],
-        reports: all_available(),
-    };
+    let lost =
+        View { deployment: &good, base: Base::Absent, sets: vec![view_of(&set, 2, 2)], reports: all_available() };
     let plan = plan_deployment(&lost, NOW);
-    assert_eq!(
-        condition(&plan, "Progressing").reason.as_deref(),
-        Some("BaseDeploymentNotFound")
-    );
-    assert!(
-        plan.change.is_empty() && plan.delete.is_empty(),
-        "what runs goes on running"
-    );
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("BaseDeploymentNotFound"));
+    assert!(plan.change.is_empty() && plan.delete.is_empty(), "what runs goes on running");
     let renamed = deployment(json!({"spec": {"template": {"spec": {"module": {"name": "other"}}}}}));
     let plan = plan_for(&renamed, vec![view_of(&set, 2, 2)], all_available());
     let message = condition(&plan, "Progressing").message.clone().unwrap_or_default();
@@ -220,12 +157,7 @@ fn deleting_works_from_any_state_and_orphaning_touches_nothing() {
     assert_eq!(plan.delete, [("d-replicas-1".to_owned(), "u-d-replicas-1".to_owned())]);
     assert!(!plan.release);
     assert!(plan_for(&deployment, vec![], Reports::default()).release);
-    deployment
-        .metadata
-        .finalizers
-        .as_mut()
-        .expect("finalizers")
-        .push("orphan".to_owned());
+    deployment.metadata.finalizers.as_mut().expect("finalizers").push("orphan".to_owned());
     let plan = plan_for(&deployment, vec![view_of(&set, 2, 2)], Reports::default());
     assert!(plan.release && plan.delete.is_empty());
 }
@@ -253,22 +185,11 @@ fn a_v1_object_is_taken_over_without_a_write_to_its_replica_set() {
                 {"name": "m", "version": "1.0.0", "url": "file:///m.jar"}}}}
     }))
     .expect("a ModuleReplicaSet");
-    let plan = plan_for(
-        &v1,
-        vec![view_of(&set, 1, 1)],
-        Reports {
-            bases_available: 1,
-            ..all_available()
-        },
-    );
+    let plan = plan_for(&v1, vec![view_of(&set, 1, 1)], Reports { bases_available: 1, ..all_available() });
     assert_eq!(plan.change, []);
     let status = plan.status.expect("a status");
     let release = status.release_status.expect("a release");
-    assert_eq!(
-        release.progress.as_deref(),
-        Some("Executing"),
-        "V1's word for completion isn't trusted"
-    );
+    assert_eq!(release.progress.as_deref(), Some("Executing"), "V1's word for completion isn't trusted");
     assert_eq!(status.conditions.iter().filter(|c| c.type_ == "Progressing").count(), 1);
     set.spec.replicas = None;
     let plan = plan_for(&v1, vec![view_of(&set, 0, 0)], Reports::default());

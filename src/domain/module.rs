@@ -32,14 +32,8 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order in which a Module walks through them.
-    pub const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Prepare,
-        Self::Upgrading,
-        Self::Completing,
-        Self::Available,
-        Self::Terminating,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Prepare, Self::Upgrading, Self::Completing, Self::Available, Self::Terminating];
 
     /// The word as it stands in the status.
     pub fn as_str(self) -> &'static str {
@@ -153,34 +147,20 @@ pub fn plan_module(view: &ModuleView<'_>, now: i64) -> ModulePlan {
     match view.deleting {
         Some(since) => plan_leaving(view, since, now),
         None if view.drop_directly || matches!(view.base, BaseFate::Unbound | BaseFate::Gone | BaseFate::Ending) => {
-            ModulePlan {
-                delete: true,
-                ..quiet(None, Phase::Terminating)
-            }
+            ModulePlan { delete: true, ..quiet(None, Phase::Terminating) }
         }
         None => plan_running(view, now),
     }
 }
 
 fn quiet(wish: Option<WishKind>, phase: Phase) -> ModulePlan {
-    ModulePlan {
-        wish,
-        phase,
-        because: None,
-        write: false,
-        delete: false,
-        release: false,
-        wake_at: None,
-    }
+    ModulePlan { wish, phase, because: None, write: false, delete: false, release: false, wake_at: None }
 }
 
 fn plan_leaving(view: &ModuleView<'_>, since: i64, now: i64) -> ModulePlan {
     let owes_nothing = matches!(view.base, BaseFate::Unbound | BaseFate::Gone | BaseFate::Ending);
     if owes_nothing || view.drop_directly {
-        return ModulePlan {
-            release: true,
-            ..quiet(None, Phase::Terminating)
-        };
+        return ModulePlan { release: true, ..quiet(None, Phase::Terminating) };
     }
     let drain = if view.was_active { view.drain } else { 0 };
     let off_since = view.label_off_since.unwrap_or(since).max(since.min(now));
@@ -197,10 +177,7 @@ fn plan_leaving(view: &ModuleView<'_>, since: i64, now: i64) -> ModulePlan {
     let blocked = plan.because.is_some();
     plan.write = blocked || now >= since + WRITE_AFTER_MS;
     if !plan.write {
-        plan.wake_at = Some(
-            plan.wake_at
-                .map_or(since + WRITE_AFTER_MS, |at| at.min(since + WRITE_AFTER_MS)),
-        );
+        plan.wake_at = Some(plan.wake_at.map_or(since + WRITE_AFTER_MS, |at| at.min(since + WRITE_AFTER_MS)));
     }
     if !blocked && view.told.as_ref().is_some_and(|told| told.silent_since.is_some()) {
         plan.wake_at = Some(now + WRITE_AFTER_MS);
@@ -223,10 +200,9 @@ fn leaving_because(view: &ModuleView<'_>, since: i64, now: i64) -> Option<Becaus
         });
     }
     match &told.verdict {
-        Verdict::Failed(error) => Some(Because {
-            reason: "UninstallFailed",
-            message: format!("uninstalling failed: {error}"),
-        }),
+        Verdict::Failed(error) => {
+            Some(Because { reason: "UninstallFailed", message: format!("uninstalling failed: {error}") })
+        }
         _ => None,
     }
 }
@@ -275,10 +251,7 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
             running(view, Phase::Pending, told.since, why, now)
         }
         Verdict::Contested(owner) => {
-            let why = because(
-                "Conflict",
-                format!("the ModuleDeployment {owner} has this module on this base already"),
-            );
+            let why = because("Conflict", format!("the ModuleDeployment {owner} has this module on this base already"));
             running(view, Phase::Pending, told.since, why, now)
         }
         Verdict::Foreign(version) => {
@@ -297,10 +270,7 @@ fn was_running(phase: Option<Phase>) -> bool {
 
 fn plan_active(view: &ModuleView<'_>, told: &Told, now: i64) -> ModulePlan {
     if view.phase == Some(Phase::Available) {
-        return ModulePlan {
-            write: true,
-            ..quiet(Some(WishKind::Run), Phase::Available)
-        };
+        return ModulePlan { write: true, ..quiet(Some(WishKind::Run), Phase::Available) };
     }
     // A soak that an earlier process began goes on.
     let since = match view.phase {
@@ -308,14 +278,14 @@ fn plan_active(view: &ModuleView<'_>, told: &Told, now: i64) -> ModulePlan {
         _ => told.since,
     };
     let ready_at = since.saturating_add(view.min_ready);
-    if now >= ready_at {
-        return ModulePlan {
-            write: true,
-            ..quiet(Some(WishKind::Run), Phase::Available)
-        };
+    // Available promises traffic: a release takes the next base out of the Service on the strength of it.
+    if now >= ready_at && view.label_on {
+        return ModulePlan { write: true, ..quiet(Some(WishKind::Run), Phase::Available) };
     }
     let mut plan = running(view, Phase::Completing, since, None, now);
-    plan.wake_at = Some(plan.wake_at.map_or(ready_at, |at| at.min(ready_at)));
+    if now < ready_at {
+        plan.wake_at = Some(plan.wake_at.map_or(ready_at, |at| at.min(ready_at)));
+    }
     plan
 }
 

@@ -22,21 +22,11 @@ fn view() -> ModuleView<'static> {
 }
 
 fn told(verdict: Verdict, since: i64) -> Option<Told> {
-    Some(Told {
-        verdict,
-        since,
-        silent_since: None,
-        silence: None,
-    })
+    Some(Told { verdict, since, silent_since: None, silence: None })
 }
 
 fn silent(verdict: Verdict, since: i64) -> Option<Told> {
-    Some(Told {
-        verdict,
-        since,
-        silent_since: Some(since),
-        silence: Some("connection refused".into()),
-    })
+    Some(Told { verdict, since, silent_since: Some(since), silence: Some("connection refused".into()) })
 }
 
 #[test]
@@ -53,95 +43,51 @@ fn phases_follow_the_verdict() {
         (Verdict::Contested("o".into()), Phase::Pending, Some("Conflict")),
         (Verdict::Foreign("0".into()), Phase::Pending, Some("ForeignModule")),
     ] {
-        let plan = plan_module(
-            &ModuleView {
-                told: told(verdict.clone(), old),
-                ..view()
-            },
-            NOW,
-        );
+        let plan = plan_module(&ModuleView { told: told(verdict.clone(), old), label_on: true, ..view() }, NOW);
         assert_eq!((plan.phase, plan.write), (phase, true), "{verdict:?}");
         assert_eq!(plan.because.map(|because| because.reason), reason, "{verdict:?}");
-        assert_eq!(
-            (plan.wish, plan.delete, plan.release),
-            (Some(WishKind::Run), false, false),
-            "{verdict:?}"
-        );
+        assert_eq!((plan.wish, plan.delete, plan.release), (Some(WishKind::Run), false, false), "{verdict:?}");
     }
 }
 
 #[test]
 fn a_phase_shorter_than_a_second_isnt_written_but_a_failure_is() {
-    let fresh = plan_module(
-        &ModuleView {
-            told: told(Verdict::Installing, NOW - 300),
-            ..view()
-        },
-        NOW,
-    );
+    let fresh = plan_module(&ModuleView { told: told(Verdict::Installing, NOW - 300), ..view() }, NOW);
     assert_eq!((fresh.write, fresh.wake_at), (false, Some(NOW + 700)));
-    let failed = plan_module(
-        &ModuleView {
-            told: told(Verdict::Failed("x".into()), NOW),
-            ..view()
-        },
-        NOW,
-    );
+    let failed = plan_module(&ModuleView { told: told(Verdict::Failed("x".into()), NOW), ..view() }, NOW);
     assert!(failed.write);
 }
 
 #[test]
 fn available_is_kept_while_nothing_else_is_confirmed() {
-    let was = ModuleView {
-        phase: Some(Phase::Available),
-        was_active: true,
-        ..view()
-    };
+    let was = ModuleView { phase: Some(Phase::Available), was_active: true, ..view() };
     for since in [NOW - 1_000, NOW - 59_999] {
-        let plan = plan_module(
-            &ModuleView {
-                told: silent(Verdict::Unknown, since),
-                ..was.clone()
-            },
-            NOW,
-        );
-        assert_eq!(
-            (plan.phase, plan.wake_at),
-            (Phase::Available, Some(since + 60_000)),
-            "{since}"
-        );
+        let plan = plan_module(&ModuleView { told: silent(Verdict::Unknown, since), ..was.clone() }, NOW);
+        assert_eq!((plan.phase, plan.wake_at), (Phase::Available, Some(since + 60_000)), "{since}");
     }
-    let lost = plan_module(
-        &ModuleView {
-            told: silent(Verdict::Unknown, NOW - 60_000),
-            ..was.clone()
-        },
-        NOW,
-    );
+    let lost = plan_module(&ModuleView { told: silent(Verdict::Unknown, NOW - 60_000), ..was.clone() }, NOW);
     assert_eq!((lost.phase, lost.write), (Phase::Pending, true));
     assert_eq!(lost.because.unwrap().reason, "AgentUnreachable");
-    let absent = plan_module(
-        &ModuleView {
-            told: told(Verdict::Installing, NOW),
-            ..was
-        },
-        NOW,
-    );
+    let absent = plan_module(&ModuleView { told: told(Verdict::Installing, NOW), ..was }, NOW);
     assert_eq!((absent.phase, absent.write), (Phase::Upgrading, true));
 }
 
 #[test]
+fn available_promises_traffic() {
+    let active = ModuleView { told: told(Verdict::Active, NOW - 5_000), label_on: false, ..view() };
+    let plan = plan_module(&active, NOW);
+    assert_eq!((plan.phase, plan.wake_at), (Phase::Completing, None), "the label wakes it");
+    assert_eq!(plan_module(&ModuleView { label_on: true, ..active.clone() }, NOW).phase, Phase::Available);
+    // What is Available already, as after a take-over, doesn't fall for a label that somebody took off.
+    let was = ModuleView { phase: Some(Phase::Available), ..active };
+    assert_eq!(plan_module(&was, NOW).phase, Phase::Available);
+}
+
+#[test]
 fn min_ready_seconds_are_waited_for_and_survive_a_restart() {
-    let soaking = ModuleView {
-        min_ready: 30_000,
-        told: told(Verdict::Active, NOW - 10_000),
-        ..view()
-    };
+    let soaking = ModuleView { min_ready: 30_000, label_on: true, told: told(Verdict::Active, NOW - 10_000), ..view() };
     let plan = plan_module(&soaking, NOW);
-    assert_eq!(
-        (plan.phase, plan.write, plan.wake_at),
-        (Phase::Completing, true, Some(NOW + 20_000))
-    );
+    assert_eq!((plan.phase, plan.write, plan.wake_at), (Phase::Completing, true, Some(NOW + 20_000)));
     let restarted = ModuleView {
         phase: Some(Phase::Completing),
         phase_since: NOW - 29_000,
@@ -157,89 +103,41 @@ fn a_module_whose_base_is_gone_is_deleted_and_owes_no_uninstall() {
     for base in [BaseFate::Unbound, BaseFate::Gone, BaseFate::Ending] {
         let plan = plan_module(&ModuleView { base, ..view() }, NOW);
         assert!(plan.delete && plan.wish.is_none() && !plan.release, "{base:?}");
-        let plan = plan_module(
-            &ModuleView {
-                base,
-                deleting: Some(NOW),
-                ..view()
-            },
-            NOW,
-        );
+        let plan = plan_module(&ModuleView { base, deleting: Some(NOW), ..view() }, NOW);
         assert!(plan.release && plan.wish.is_none() && !plan.delete, "{base:?}");
     }
 }
 
 #[test]
 fn leaving_takes_the_label_off_drains_and_waits_for_the_uninstall() {
-    let leaving = ModuleView {
-        deleting: Some(NOW),
-        was_active: true,
-        drain: 5_000,
-        label_on: true,
-        ..view()
-    };
+    let leaving = ModuleView { deleting: Some(NOW), was_active: true, drain: 5_000, label_on: true, ..view() };
     let drained = |view: &ModuleView<'_>, now| plan_module(view, now).wish == Some(WishKind::Leave { drained: true });
     assert!(!drained(&leaving, NOW + 60_000), "the label is on");
-    let off = ModuleView {
-        label_on: false,
-        label_off_since: Some(NOW + 200),
-        ..leaving.clone()
-    };
+    let off = ModuleView { label_on: false, label_off_since: Some(NOW + 200), ..leaving.clone() };
     assert!(!drained(&off, NOW + 5_199));
     assert_eq!(plan_module(&off, NOW + 2_000).wake_at, Some(NOW + 5_200));
     assert!(drained(&off, NOW + 5_200));
     assert!(!plan_module(&off, NOW + 5_200).release, "not uninstalled yet");
-    let gone = ModuleView {
-        told: told(Verdict::Released, NOW),
-        ..off
-    };
+    let gone = ModuleView { told: told(Verdict::Released, NOW), ..off };
     assert!(plan_module(&gone, NOW + 5_200).release);
     // On to a successor in the same slot: the label stays, the drain time is kept all the same.
-    let handed_over = ModuleView {
-        successor_active: true,
-        ..leaving.clone()
-    };
+    let handed_over = ModuleView { successor_active: true, ..leaving.clone() };
     assert!(!drained(&handed_over, NOW + 4_999) && drained(&handed_over, NOW + 5_000));
     // Never active: nothing to drain.
-    assert!(drained(
-        &ModuleView {
-            was_active: false,
-            label_on: false,
-            ..leaving
-        },
-        NOW
-    ));
+    assert!(drained(&ModuleView { was_active: false, label_on: false, ..leaving }, NOW));
 }
 
 #[test]
 fn a_silent_agent_blocks_the_deletion_and_says_so() {
-    let blocked = ModuleView {
-        deleting: Some(NOW - 20_000),
-        told: silent(Verdict::Unknown, NOW - 90_000),
-        ..view()
-    };
+    let blocked = ModuleView { deleting: Some(NOW - 20_000), told: silent(Verdict::Unknown, NOW - 90_000), ..view() };
     let plan = plan_module(&blocked, NOW);
     let because = plan.because.expect("a reason");
-    assert_eq!(
-        (because.reason, plan.release, plan.write),
-        ("DeletionBlocked", false, true)
-    );
-    for part in [
-        "base-1",
-        "delete the pod",
-        "delete-module-directly=true",
-        "connection refused",
-    ] {
+    assert_eq!((because.reason, plan.release, plan.write), ("DeletionBlocked", false, true));
+    for part in ["base-1", "delete the pod", "delete-module-directly=true", "connection refused"] {
         assert!(because.message.contains(part), "{part}: {}", because.message);
     }
-    let soon = ModuleView {
-        deleting: Some(NOW - 5_000),
-        ..blocked.clone()
-    };
+    let soon = ModuleView { deleting: Some(NOW - 5_000), ..blocked.clone() };
     assert_eq!(plan_module(&soon, NOW).because, None);
-    let dropped = ModuleView {
-        drop_directly: true,
-        ..blocked
-    };
+    let dropped = ModuleView { drop_directly: true, ..blocked };
     assert!(plan_module(&dropped, NOW).release);
 }

@@ -44,9 +44,7 @@ pub(super) fn is_label_value(text: &str) -> bool {
 pub(super) fn is_dns_subdomain(text: &str) -> bool {
     let label = |part: &str| {
         !part.is_empty()
-            && part
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             && !part.starts_with('-')
             && !part.ends_with('-')
     };
@@ -57,9 +55,7 @@ fn is_dns_label_1035(text: &str) -> bool {
     text.len() <= SERVICE_NAME_MAX
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && !text.ends_with('-')
-        && text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// Lower-case letters, digits and hyphens of `text` (with `-` for everything else), cut to `max` characters, with
@@ -68,22 +64,12 @@ fn sanitised(text: &str, max: usize) -> String {
     let replaced: String = text
         .chars()
         .map(|c| c.to_ascii_lowercase())
-        .map(|c| {
-            if c.is_ascii_lowercase() || c.is_ascii_digit() {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
         .skip_while(|c| !c.is_ascii_lowercase())
         .take(max)
         .collect();
     let trimmed = replaced.trim_end_matches('-');
-    if trimmed.is_empty() {
-        "x".to_owned()
-    } else {
-        trimmed.to_owned()
-    }
+    if trimmed.is_empty() { "x".to_owned() } else { trimmed.to_owned() }
 }
 
 fn hashed(text: &str, max: usize) -> String {
@@ -93,19 +79,11 @@ fn hashed(text: &str, max: usize) -> String {
 
 /// The form of `text` that may stand as a label's value or as the name part of its key.
 pub fn label_safe(text: &str) -> String {
-    if is_label_value(text) {
-        text.to_owned()
-    } else {
-        hashed(text, LABEL_MAX)
-    }
+    if is_label_value(text) { text.to_owned() } else { hashed(text, LABEL_MAX) }
 }
 
 fn object_name(text: &str) -> String {
-    if is_dns_subdomain(text) {
-        text.to_owned()
-    } else {
-        hashed(text, NAME_MAX)
-    }
+    if is_dns_subdomain(text) { text.to_owned() } else { hashed(text, NAME_MAX) }
 }
 
 /// The ModuleReplicaSet of one revision: V1's `<moduledeployment>-replicas-<revision>`.

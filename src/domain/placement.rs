@@ -128,16 +128,9 @@ impl Placement {
         if bases == 0 {
             return "the base Deployment has no pods".to_owned();
         }
-        let reasons: Vec<String> = self
-            .refusals
-            .iter()
-            .map(|(reason, count)| format!("{count} {}", reason.as_str()))
-            .collect();
-        format!(
-            "{bases} {}: {}",
-            if bases == 1 { "base" } else { "bases" },
-            reasons.join(", ")
-        )
+        let reasons: Vec<String> =
+            self.refusals.iter().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
+        format!("{bases} {}: {}", if bases == 1 { "base" } else { "bases" }, reasons.join(", "))
     }
 }
 
@@ -171,35 +164,18 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(fleet: &'a Fleet) -> Self {
-        let bases = fleet
-            .bases
-            .iter()
-            .map(|base| (base.uid.as_str(), base.clone()))
-            .collect();
+        let bases = fleet.bases.iter().map(|base| (base.uid.as_str(), base.clone())).collect();
         let mut occupants: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for placed in &fleet.modules {
             occupants.entry(placed.base.clone()).or_default().push(placed.set);
         }
-        Self {
-            fleet,
-            bases,
-            occupants,
-            result: Placement::default(),
-        }
+        Self { fleet, bases, occupants, result: Placement::default() }
     }
 
     /// Modules that count: not leaving, on a base that exists and isn't ending.
     fn live(&self, set: usize) -> Vec<&'a Placed> {
-        let stays = |base: &str| {
-            self.bases
-                .get(base)
-                .is_some_and(|base| base.closed != Some(Ineligible::Ending))
-        };
-        self.fleet
-            .modules
-            .iter()
-            .filter(|placed| placed.set == set && !placed.leaving && stays(&placed.base))
-            .collect()
+        let stays = |base: &str| self.bases.get(base).is_some_and(|base| base.closed != Some(Ineligible::Ending));
+        self.fleet.modules.iter().filter(|placed| placed.set == set && !placed.leaving && stays(&placed.base)).collect()
     }
 
     fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
@@ -218,9 +194,7 @@ impl<'a> Planner<'a> {
             missing -= 1;
         }
         if missing > 0 {
-            self.result
-                .unplaced
-                .insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
+            self.result.unplaced.insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
             self.explain_refusals();
         }
     }
@@ -241,10 +215,8 @@ impl<'a> Planner<'a> {
     }
 
     fn best_free_base(&self) -> Option<String> {
-        let free = self
-            .bases
-            .values()
-            .filter(|base| base.refusal().is_none() && !self.occupants.contains_key(&base.uid));
+        let free =
+            self.bases.values().filter(|base| base.refusal().is_none() && !self.occupants.contains_key(&base.uid));
         let best = match self.fleet.scheduling {
             SchedulingPolicy::Scatter => free.min_by(|a, b| (a.slots, &a.name).cmp(&(b.slots, &b.name))),
             SchedulingPolicy::Stacking => {
@@ -275,11 +247,8 @@ impl<'a> Planner<'a> {
     /// Deletes `excess` Modules of `set`: base not ready, not available, paired, then by policy, youngest first.
     fn shrink(&mut self, set: usize, excess: usize, newest: Option<usize>) {
         let replaced = newest.filter(|&newest| newest != set && self.fleet.policy.in_place());
-        let mut candidates: Vec<(Rank, &Placed)> = self
-            .live(set)
-            .into_iter()
-            .map(|placed| (self.rank(placed, replaced), placed))
-            .collect();
+        let mut candidates: Vec<(Rank, &Placed)> =
+            self.live(set).into_iter().map(|placed| (self.rank(placed, replaced), placed)).collect();
         candidates.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.module.cmp(&b.1.module)));
         // With one version a base at a time the order to shrink comes together with the order to install: old ones
         // that will be paired, but aren't yet, are held.
@@ -325,25 +294,14 @@ impl<'a> Planner<'a> {
             SchedulingPolicy::Scatter => -slots,
             SchedulingPolicy::Stacking => slots,
         };
-        Rank {
-            class,
-            crowding,
-            youngest: -placed.created,
-        }
+        Rank { class, crowding, youngest: -placed.created }
     }
 
     fn pairing(&self, placed: &Placed, replaced_by: Option<usize>) -> Class {
         let Some(newest) = replaced_by else { return Class::Plain };
-        let sibling = self
-            .fleet
-            .modules
-            .iter()
-            .find(|other| other.set == newest && other.base == placed.base && !other.leaving);
-        let comes = self
-            .result
-            .create
-            .iter()
-            .any(|(set, base)| *set == newest && *base == placed.base);
+        let sibling =
+            self.fleet.modules.iter().find(|other| other.set == newest && other.base == placed.base && !other.leaving);
+        let comes = self.result.create.iter().any(|(set, base)| *set == newest && *base == placed.base);
         match (self.fleet.policy, sibling) {
             (UpgradePolicy::UninstallThenInstall, Some(_)) => Class::Paired,
             // Created in this very step by another reconciler: once it exists, the old one may go.
@@ -377,11 +335,7 @@ struct Rank {
 /// Whether two Modules of one replica set share a base: the invariant S3 that tests check.
 pub fn has_twins(fleet: &Fleet) -> bool {
     let mut seen = BTreeSet::new();
-    !fleet
-        .modules
-        .iter()
-        .filter(|placed| !placed.leaving)
-        .all(|placed| seen.insert((placed.set, &placed.base)))
+    !fleet.modules.iter().filter(|placed| !placed.leaving).all(|placed| seen.insert((placed.set, &placed.base)))
 }
 
 #[cfg(test)]

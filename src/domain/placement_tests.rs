@@ -3,48 +3,20 @@ use proptest::prelude::*;
 use super::*;
 
 fn base(name: &str, slots: u32) -> Base {
-    Base {
-        uid: format!("uid-{name}"),
-        name: name.to_owned(),
-        closed: None,
-        slots,
-        max_slots: None,
-        taken: false,
-    }
+    Base { uid: format!("uid-{name}"), name: name.to_owned(), closed: None, slots, max_slots: None, taken: false }
 }
 
 fn placed(set: usize, base: &str, available: bool) -> Placed {
-    Placed {
-        module: format!("m{set}-{base}"),
-        set,
-        base: format!("uid-{base}"),
-        available,
-        leaving: false,
-        created: 0,
-    }
+    Placed { module: format!("m{set}-{base}"), set, base: format!("uid-{base}"), available, leaving: false, created: 0 }
 }
 
 fn fleet(policy: UpgradePolicy, desired: &[u32], modules: Vec<Placed>, bases: Vec<Base>) -> Fleet {
-    let sets = desired
-        .iter()
-        .zip(1..)
-        .map(|(&desired, revision)| Wanted { desired, revision })
-        .collect();
-    Fleet {
-        policy,
-        scheduling: SchedulingPolicy::Scatter,
-        sets,
-        modules,
-        bases,
-    }
+    let sets = desired.iter().zip(1..).map(|(&desired, revision)| Wanted { desired, revision }).collect();
+    Fleet { policy, scheduling: SchedulingPolicy::Scatter, sets, modules, bases }
 }
 
 fn created(placement: &Placement) -> Vec<(usize, &str)> {
-    placement
-        .create
-        .iter()
-        .map(|(set, base)| (*set, base.trim_start_matches("uid-")))
-        .collect()
+    placement.create.iter().map(|(set, base)| (*set, base.trim_start_matches("uid-"))).collect()
 }
 
 fn deleted(placement: &Placement) -> Vec<&str> {
@@ -99,10 +71,7 @@ fn in_place_policies_pair_the_new_module_with_an_old_one() {
 fn an_old_module_that_serves_nobody_is_replaced_first() {
     let bases = vec![base("a", 1), base("b", 1)];
     let old = vec![placed(0, "a", true), placed(0, "b", false)];
-    assert_eq!(
-        created(&plan_placement(&fleet(STRICT, &[2, 1], old, bases))),
-        [(1, "b")]
-    );
+    assert_eq!(created(&plan_placement(&fleet(STRICT, &[2, 1], old, bases))), [(1, "b")]);
 }
 
 #[test]
@@ -118,14 +87,8 @@ fn the_paired_old_module_leaves_and_no_other() {
     let bases = || vec![base("a", 1), base("b", 1)];
     let with_new = |available| vec![placed(0, "a", true), placed(0, "b", true), placed(1, "b", available)];
     // Strict: at once. Beside: only once the new one is available.
-    assert_eq!(
-        deleted(&plan_placement(&fleet(STRICT, &[1, 1], with_new(false), bases()))),
-        ["m0-b"]
-    );
-    assert_eq!(
-        deleted(&plan_placement(&fleet(BESIDE, &[1, 1], with_new(true), bases()))),
-        ["m0-b"]
-    );
+    assert_eq!(deleted(&plan_placement(&fleet(STRICT, &[1, 1], with_new(false), bases()))), ["m0-b"]);
+    assert_eq!(deleted(&plan_placement(&fleet(BESIDE, &[1, 1], with_new(true), bases()))), ["m0-b"]);
     // The order to shrink came before the new Module exists: nothing leaves yet.
     let before = vec![placed(0, "a", true), placed(0, "b", true)];
     let placement = plan_placement(&fleet(STRICT, &[1, 1], before, bases()));
@@ -136,18 +99,9 @@ fn the_paired_old_module_leaves_and_no_other() {
 fn modules_leave_in_order_of_their_use() {
     let mut bases = vec![base("a", 1), base("b", 1), base("c", 4), base("d", 1)];
     bases[0].closed = Some(Ineligible::NotReady);
-    let mut modules = vec![
-        placed(0, "a", true),
-        placed(0, "b", false),
-        placed(0, "c", true),
-        placed(0, "d", true),
-    ];
+    let mut modules = vec![placed(0, "a", true), placed(0, "b", false), placed(0, "c", true), placed(0, "d", true)];
     modules[3].created = 10;
-    for (keep, gone) in [
-        (3, vec!["m0-a"]),
-        (2, vec!["m0-a", "m0-b"]),
-        (1, vec!["m0-a", "m0-b", "m0-c"]),
-    ] {
+    for (keep, gone) in [(3, vec!["m0-a"]), (2, vec!["m0-a", "m0-b"]), (1, vec!["m0-a", "m0-b", "m0-c"])] {
         let placement = plan_placement(&fleet(BESIDE, &[keep], modules.clone(), bases.clone()));
         assert_eq!(deleted(&placement), gone, "keep {keep}");
     }

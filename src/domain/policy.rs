@@ -102,19 +102,14 @@ impl Strategy {
     /// is the work of [`crate::domain::validation`].
     pub fn parse(strategy: Option<&OperationStrategy>) -> Self {
         let Some(strategy) = strategy else {
-            return Self {
-                batch_count: 1,
-                ..Self::default()
-            };
+            return Self { batch_count: 1, ..Self::default() };
         };
         Self {
             policy: UpgradePolicy::parse(strategy.upgrade_policy.as_deref()),
             need_confirm: strategy.need_confirm.unwrap_or(false),
             use_beta: strategy.use_beta.unwrap_or(false),
             batch_count: positive(strategy.batch_count).unwrap_or(1),
-            gray_time: Duration::from_secs(u64::from(
-                positive(strategy.gray_time_between_batch_seconds).unwrap_or(0),
-            )),
+            gray_time: Duration::from_secs(u64::from(positive(strategy.gray_time_between_batch_seconds).unwrap_or(0))),
             max_unavailable: strategy.max_unavailable.as_ref().and_then(parse_max_unavailable),
         }
     }
@@ -139,9 +134,7 @@ fn percent_of(total: u32, percent: u32) -> u32 {
 }
 
 fn positive(number: Option<i32>) -> Option<u32> {
-    number
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|number| *number > 0)
+    number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0)
 }
 
 fn parse_max_unavailable(value: &IntOrString) -> Option<MaxUnavailable> {
@@ -181,22 +174,14 @@ mod tests {
             ("install_then_uninstall", text("20%"), 10, 2),
             ("scaleup_then_scaledown", Some(IntOrString::Int(-4)), 10, 0),
         ] {
-            assert_eq!(
-                with(policy, max.clone()).max_unavailable(desired),
-                expected,
-                "{policy} {max:?} of {desired}"
-            );
+            assert_eq!(with(policy, max.clone()).max_unavailable(desired), expected, "{policy} {max:?} of {desired}");
         }
     }
 
     #[test]
     fn unknown_policies_mean_the_default() {
         for text in [None, Some(""), Some("installThenUninstall")] {
-            assert_eq!(
-                UpgradePolicy::parse(text),
-                UpgradePolicy::InstallThenUninstall,
-                "{text:?}"
-            );
+            assert_eq!(UpgradePolicy::parse(text), UpgradePolicy::InstallThenUninstall, "{text:?}");
         }
         assert_eq!(Strategy::parse(None).batch_count, 1);
     }

@@ -45,8 +45,8 @@ pub struct Facts<'a> {
     pub newest_name: Option<&'a str>,
     /// The release.
     pub release: Option<&'a Release>,
-    /// Batches wait for a confirmation.
-    pub need_confirm: bool,
+    /// `spec.paused` keeps a changed template from becoming a revision.
+    pub held: bool,
     /// What others tell.
     pub reports: &'a Reports,
     /// The deployment is being deleted.
@@ -65,7 +65,7 @@ impl<'a> Facts<'a> {
             newest: None,
             newest_name: None,
             release: None,
-            need_confirm: false,
+            held: false,
             reports: &view.reports,
             deleting: false,
             stuck: None,
@@ -92,9 +92,7 @@ pub fn status(deployment: &ModuleDeployment, facts: &Facts<'_>, now: i64) -> Mod
         updated_ready_replicas: count(facts.newest.map_or(0, |set| set.ready)),
         updated_available_replicas: count(facts.newest.map_or(0, |set| set.available)),
         collision_count: before.collision_count,
-        selector: deployment
-            .module()
-            .map(|module| format!("{}=true", names::traffic_label(&module.name))),
+        selector: deployment.module().map(|module| format!("{}=true", names::traffic_label(&module.name))),
         conditions: before.conditions,
         release_status: before.release_status,
         observed_generation: deployment.metadata.generation,
@@ -125,40 +123,19 @@ fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Ti
     }
     match &facts.reports.failure {
         Some((reason, message)) if !facts.deleting => {
-            set(
-                conditions,
-                types::REPLICA_FAILURE,
-                ConditionStatus::True,
-                reason,
-                message,
-                now,
-            );
+            set(conditions, types::REPLICA_FAILURE, ConditionStatus::True, reason, message, now);
         }
         _ => clear(conditions, types::REPLICA_FAILURE),
     }
     match &facts.reports.service {
         Some((reason, message)) => {
-            set(
-                conditions,
-                types::SERVICE_READY,
-                ConditionStatus::False,
-                reason,
-                message,
-                now,
-            );
+            set(conditions, types::SERVICE_READY, ConditionStatus::False, reason, message, now);
         }
         None => clear(conditions, types::SERVICE_READY),
     }
     match &facts.reports.deletion_blocked {
         Some(message) => {
-            set(
-                conditions,
-                types::DELETION_BLOCKED,
-                ConditionStatus::True,
-                "AgentUnreachable",
-                message,
-                now,
-            );
+            set(conditions, types::DELETION_BLOCKED, ConditionStatus::True, "AgentUnreachable", message, now);
         }
         None => clear(conditions, types::DELETION_BLOCKED),
     }
@@ -167,35 +144,24 @@ fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Ti
 fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'static str, String) {
     let name = facts.newest_name.unwrap_or_default();
     let batch = format!("batch {} of {}", release.batch, release.batches);
+    if facts.held {
+        let message = "spec.paused holds the new template back; set it to false to release it".to_owned();
+        return (ConditionStatus::Unknown, "DeploymentPaused", message);
+    }
     match release.progress {
-        Progress::Completed => (
-            ConditionStatus::True,
-            "NewReplicaSetAvailable",
-            format!("{name} is available"),
-        ),
+        Progress::Completed => (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available")),
         Progress::WaitingForConfirmation => (
             ConditionStatus::Unknown,
             "WaitingForConfirmation",
-            format!(
-                "{batch} is available; set spec.confirmBatchNum to {} to go on",
-                release.batch
-            ),
+            format!("{batch} is available; set spec.confirmBatchNum to {} to go on", release.batch),
         ),
-        Progress::Paused if release.resume_at.is_some() => (
-            ConditionStatus::True,
-            "BatchPause",
-            format!("{batch} is available; the next one follows by itself"),
-        ),
-        Progress::Paused => (
-            ConditionStatus::Unknown,
-            "DeploymentPaused",
-            "spec.paused holds the release".to_owned(),
-        ),
-        Progress::Init | Progress::Executing | Progress::Terminating => (
-            ConditionStatus::True,
-            "ReplicaSetUpdated",
-            format!("{name}: {batch} is under way"),
-        ),
+        Progress::Paused if release.resume_at.is_some() => {
+            (ConditionStatus::True, "BatchPause", format!("{batch} is available; the next one follows by itself"))
+        }
+        Progress::Paused => (ConditionStatus::Unknown, "DeploymentPaused", "spec.paused holds the release".to_owned()),
+        Progress::Init | Progress::Executing | Progress::Terminating => {
+            (ConditionStatus::True, "ReplicaSetUpdated", format!("{name}: {batch} is under way"))
+        }
     }
 }
 
@@ -204,20 +170,12 @@ fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) 
         (Progress::Terminating, Progress::Terminating)
     } else {
         let Some(release) = facts.release else { return before };
-        let batch = if release.batch_complete {
-            Progress::Completed
-        } else {
-            Progress::Executing
-        };
+        let batch = if release.batch_complete { Progress::Completed } else { Progress::Executing };
         (release.progress, batch)
     };
     let before = before.unwrap_or_default();
     let same_progress = before.progress.as_deref() == Some(progress.as_str());
-    let since = if same_progress {
-        before.last_transition_time.clone()
-    } else {
-        None
-    };
+    let since = if same_progress { before.last_transition_time.clone() } else { None };
     let mut status = ReleaseStatus {
         progress: Some(progress.as_str().to_owned()),
         batch_progress: Some(batch_progress.as_str().to_owned()),
@@ -233,10 +191,7 @@ fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) 
         if !same_revision || before.original_delta_replicas.is_none() {
             status.original_delta_replicas = count(facts.desired);
         }
-        status.next_reconcile_time = release
-            .resume_at
-            .and_then(|at| Timestamp::from_second(at).ok())
-            .map(Time);
+        status.next_reconcile_time = release.resume_at.and_then(|at| Timestamp::from_second(at).ok()).map(Time);
     }
     Some(status)
 }

@@ -138,22 +138,11 @@ pub fn plan_release(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, now: i64) 
             resume_at: None,
         };
     }
-    let batch = if stored.same_revision {
-        stored.batch.clamp(1, batches)
-    } else {
-        1
-    };
-    let stored = Stored {
-        batch,
-        ..stored.clone()
-    };
+    let batch = if stored.same_revision { stored.batch.clamp(1, batches) } else { 1 };
+    let stored = Stored { batch, ..stored.clone() };
     let release = advance(wanted, &stored, seen, batches, now);
     if wanted.paused && release.progress != Progress::Completed {
-        return Release {
-            target: None,
-            progress: Progress::Paused,
-            ..release
-        };
+        return Release { target: None, progress: Progress::Paused, ..release };
     }
     release
 }
@@ -171,11 +160,8 @@ fn advance(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, batches: u32, now: 
         batch_complete,
         resume_at,
     };
-    let next = || Release {
-        target: Some(target_of(batch + 1)),
-        batch: batch + 1,
-        ..here(Progress::Executing, false, None)
-    };
+    let next =
+        || Release { target: Some(target_of(batch + 1)), batch: batch + 1, ..here(Progress::Executing, false, None) };
     if !complete && stored.resume_at.is_none() {
         return here(Progress::Executing, false, None);
     }
@@ -211,18 +197,12 @@ mod tests {
     use crate::domain::policy::Strategy;
 
     fn strategy(batch_count: u32, use_beta: bool) -> Strategy {
-        Strategy {
-            batch_count,
-            use_beta,
-            ..Strategy::default()
-        }
+        Strategy { batch_count, use_beta, ..Strategy::default() }
     }
 
     fn targets(desired: u32, batch_count: u32, use_beta: bool) -> Vec<u32> {
         let strategy = strategy(batch_count, use_beta);
-        (1..=batches(desired, &strategy, true))
-            .map(|k| target(desired, &strategy, true, k))
-            .collect()
+        (1..=batches(desired, &strategy, true)).map(|k| target(desired, &strategy, true, k)).collect()
     }
 
     #[test]
@@ -241,22 +221,11 @@ mod tests {
     }
 
     fn wanted(strategy: &Strategy, desired: u32, confirmed: Option<u32>) -> Wanted<'_> {
-        Wanted {
-            desired,
-            replaces: true,
-            strategy,
-            paused: false,
-            confirmed,
-        }
+        Wanted { desired, replaces: true, strategy, paused: false, confirmed }
     }
 
     fn stored(batch: u32) -> Stored {
-        Stored {
-            same_revision: true,
-            batch,
-            completed: false,
-            resume_at: None,
-        }
+        Stored { same_revision: true, batch, completed: false, resume_at: None }
     }
 
     #[test]
@@ -271,24 +240,14 @@ mod tests {
             (2, seen(4, 0), Progress::Completed, 4, 2),
         ] {
             let release = plan_release(&wanted(&strategy, 4, None), &stored(batch), seen, 0);
-            assert_eq!(
-                (release.progress, release.target, release.batch),
-                (progress, Some(target), next),
-                "{seen:?}"
-            );
+            assert_eq!((release.progress, release.target, release.batch), (progress, Some(target), next), "{seen:?}");
         }
     }
 
     #[test]
     fn confirmation_waits_for_the_batch_or_a_later_one() {
-        let strategy = Strategy {
-            need_confirm: true,
-            ..strategy(3, false)
-        };
-        let seen = Seen {
-            updated_available: 1,
-            old: 2,
-        };
+        let strategy = Strategy { need_confirm: true, ..strategy(3, false) };
+        let seen = Seen { updated_available: 1, old: 2 };
         for (confirmed, progress, batch) in [
             (None, Progress::WaitingForConfirmation, 1),
             (Some(0), Progress::WaitingForConfirmation, 1),
@@ -303,31 +262,19 @@ mod tests {
     #[test]
     fn a_beta_batch_always_waits() {
         let strategy = strategy(1, true);
-        let seen = Seen {
-            updated_available: 1,
-            old: 4,
-        };
+        let seen = Seen { updated_available: 1, old: 4 };
         let release = plan_release(&wanted(&strategy, 5, None), &stored(1), seen, 0);
         assert_eq!(release.progress, Progress::WaitingForConfirmation);
     }
 
     #[test]
     fn gray_time_ends_by_itself_and_survives_a_restart() {
-        let strategy = Strategy {
-            gray_time: Duration::from_secs(120),
-            ..strategy(2, false)
-        };
-        let seen = Seen {
-            updated_available: 1,
-            old: 1,
-        };
+        let strategy = Strategy { gray_time: Duration::from_secs(120), ..strategy(2, false) };
+        let seen = Seen { updated_available: 1, old: 1 };
         let wanted = wanted(&strategy, 2, None);
         let first = plan_release(&wanted, &stored(1), seen, 1000);
         assert_eq!((first.progress, first.resume_at), (Progress::Paused, Some(1120)));
-        let kept = Stored {
-            resume_at: first.resume_at,
-            ..stored(1)
-        };
+        let kept = Stored { resume_at: first.resume_at, ..stored(1) };
         assert_eq!(plan_release(&wanted, &kept, seen, 1119).resume_at, Some(1120));
         let on = plan_release(&wanted, &kept, seen, 1120);
         assert_eq!((on.progress, on.batch, on.resume_at), (Progress::Executing, 2, None));
@@ -336,25 +283,11 @@ mod tests {
     #[test]
     fn a_completed_release_follows_the_scale_and_a_paused_one_stands_still() {
         let strategy = strategy(3, false);
-        let done = Stored {
-            completed: true,
-            ..stored(3)
-        };
+        let done = Stored { completed: true, ..stored(3) };
         let release = plan_release(&wanted(&strategy, 9, None), &done, Seen::default(), 0);
         assert_eq!((release.progress, release.target), (Progress::Completed, Some(9)));
-        let paused = Wanted {
-            paused: true,
-            ..wanted(&strategy, 3, None)
-        };
-        let release = plan_release(
-            &paused,
-            &stored(1),
-            Seen {
-                updated_available: 1,
-                old: 2,
-            },
-            0,
-        );
+        let paused = Wanted { paused: true, ..wanted(&strategy, 3, None) };
+        let release = plan_release(&paused, &stored(1), Seen { updated_available: 1, old: 2 }, 0);
         assert_eq!((release.progress, release.target), (Progress::Paused, None));
     }
 

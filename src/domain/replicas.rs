@@ -47,18 +47,10 @@ pub fn plan_scale(scale: Scale<'_>) -> Desired {
         };
     }
     match scale.scale_replicas.and_then(|count| u32::try_from(count).ok()) {
-        Some(count) if same_baseline => Desired {
-            count,
-            peer: false,
-            write: None,
-        },
+        Some(count) if same_baseline => Desired { count, peer: false, write: None },
         _ => {
             let count = replicas.max(0);
-            Desired {
-                count: count.unsigned_abs(),
-                peer: false,
-                write: Some((count, baseline)),
-            }
+            Desired { count: count.unsigned_abs(), peer: false, write: Some((count, baseline)) }
         }
     }
 }
@@ -84,12 +76,7 @@ mod tests {
             (Some(-7), None, None, 4, 0, Some((0, "-7"))),
         ];
         for (replicas, scale_replicas, baseline, peers, count, write) in cases {
-            let desired = plan_scale(Scale {
-                replicas,
-                scale_replicas,
-                baseline,
-                peers,
-            });
+            let desired = plan_scale(Scale { replicas, scale_replicas, baseline, peers });
             let expected = write.map(|(count, baseline): (i32, &str)| (count, baseline.to_owned()));
             assert_eq!(
                 (desired.count, desired.write),
@@ -101,19 +88,10 @@ mod tests {
 
     #[test]
     fn writing_it_settles_it() {
-        let first = plan_scale(Scale {
-            replicas: Some(4),
-            scale_replicas: Some(9),
-            baseline: None,
-            peers: 0,
-        });
+        let first = plan_scale(Scale { replicas: Some(4), scale_replicas: Some(9), baseline: None, peers: 0 });
         let (count, baseline) = first.write.expect("a write");
-        let again = plan_scale(Scale {
-            replicas: Some(4),
-            scale_replicas: Some(count),
-            baseline: Some(&baseline),
-            peers: 0,
-        });
+        let again =
+            plan_scale(Scale { replicas: Some(4), scale_replicas: Some(count), baseline: Some(&baseline), peers: 0 });
         assert_eq!((again.count, again.write), (4, None));
     }
 }

@@ -56,10 +56,7 @@ pub fn plan_revision(deployment: &str, wanted: &Identity, revisions: &[Revision]
         (Some(same), Some(newest)) if same == newest => RevisionPlan::Use(same),
         (_, Some(newest)) if paused => RevisionPlan::Use(newest),
         (Some(same), _) => RevisionPlan::Lift(same, next),
-        (None, _) => RevisionPlan::Create {
-            number: next,
-            name: free_name(deployment, next, revisions),
-        },
+        (None, _) => RevisionPlan::Create { number: next, name: free_name(deployment, next, revisions) },
     }
 }
 
@@ -75,9 +72,7 @@ fn free_name(deployment: &str, number: u64, revisions: &[Revision]) -> String {
 /// Finished old revisions beyond `limit`, oldest first: their indices in `revisions`. `finished` says of each one
 /// whether it wants and has no Modules.
 pub fn plan_history(revisions: &[Revision], newest: usize, finished: &[bool], limit: usize) -> Vec<usize> {
-    let mut old: Vec<usize> = (0..revisions.len())
-        .filter(|&index| index != newest && finished[index])
-        .collect();
+    let mut old: Vec<usize> = (0..revisions.len()).filter(|&index| index != newest && finished[index]).collect();
     old.sort_by_key(|&index| revisions[index].number);
     let surplus = old.len().saturating_sub(limit);
     old.truncate(surplus);
@@ -89,19 +84,11 @@ mod tests {
     use super::*;
 
     fn identity(version: &str) -> Identity {
-        Identity {
-            module: "m".into(),
-            version: version.into(),
-            base: "base".into(),
-        }
+        Identity { module: "m".into(), version: version.into(), base: "base".into() }
     }
 
     fn revision(number: u64, version: &str) -> Revision {
-        Revision {
-            name: format!("d-replicas-{number}"),
-            number,
-            identity: identity(version),
-        }
+        Revision { name: format!("d-replicas-{number}"), number, identity: identity(version) }
     }
 
     fn plan(version: &str, revisions: &[Revision], paused: bool) -> RevisionPlan {
@@ -110,10 +97,7 @@ mod tests {
 
     #[test]
     fn the_table_of_revisions() {
-        let create = |number: u64| RevisionPlan::Create {
-            number,
-            name: format!("d-replicas-{number}"),
-        };
+        let create = |number: u64| RevisionPlan::Create { number, name: format!("d-replicas-{number}") };
         let two = [revision(1, "1"), revision(2, "2")];
         assert_eq!(plan("1", &[], false), create(1));
         assert_eq!(plan("1", &[], true), create(1));
@@ -127,21 +111,12 @@ mod tests {
     fn a_lifted_label_never_leads_to_a_taken_name() {
         let mut lifted = [revision(3, "1"), revision(2, "2")];
         lifted[0].name = "d-replicas-4".into();
-        assert_eq!(
-            plan("3", &lifted, false),
-            RevisionPlan::Create {
-                number: 4,
-                name: "d-replicas-5".into()
-            }
-        );
+        assert_eq!(plan("3", &lifted, false), RevisionPlan::Create { number: 4, name: "d-replicas-5".into() });
     }
 
     #[test]
     fn another_base_is_another_revision() {
-        let wanted = Identity {
-            base: "other".into(),
-            ..identity("1")
-        };
+        let wanted = Identity { base: "other".into(), ..identity("1") };
         let plan = plan_revision("d", &wanted, &[revision(1, "1")], false);
         assert!(matches!(plan, RevisionPlan::Create { number: 2, .. }), "{plan:?}");
     }

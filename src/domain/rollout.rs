@@ -68,10 +68,7 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     };
     // Old revisions are never given more than the share that the release leaves them, unless they have it already.
     let old_total = old_total.min(ordered_old.max(desired - target));
-    Rollout {
-        new,
-        old: share_out(old_total, &sets.old),
-    }
+    Rollout { new, old: share_out(old_total, &sets.old) }
 }
 
 /// What must stay available (the guarantee's floor) less what the new revision gives: the old revisions owe it.
@@ -117,10 +114,7 @@ fn share_out(total: u32, old: &[SetCounts]) -> Vec<u32> {
     let mut shares: Vec<u32> = old.iter().map(|set| set.desired).collect();
     let ordered: u32 = shares.iter().sum();
     if total >= ordered {
-        let heir = old
-            .iter()
-            .rposition(|set| set.available > 0)
-            .or_else(|| old.len().checked_sub(1));
+        let heir = old.iter().rposition(|set| set.available > 0).or_else(|| old.len().checked_sub(1));
         if let Some(heir) = heir {
             shares[heir] += total - ordered;
         }
@@ -157,11 +151,7 @@ mod tests {
     }
 
     fn set(desired: u32, available: u32, existing: u32) -> SetCounts {
-        SetCounts {
-            desired,
-            available,
-            existing,
-        }
+        SetCounts { desired, available, existing }
     }
 
     fn next(policy: &str, desired: u32, target: u32, new: SetCounts, old: &[SetCounts]) -> (u32, Vec<u32>) {
@@ -204,42 +194,24 @@ mod tests {
     fn a_first_release_needs_no_steps_and_a_scale_isnt_batched() {
         assert_eq!(next("uninstall_then_install", 50, 50, set(0, 0, 0), &[]), (50, vec![]));
         assert_eq!(next("install_then_uninstall", 8, 8, set(5, 5, 5), &[]), (8, vec![]));
-        assert_eq!(
-            next("install_then_uninstall", 2, 2, set(5, 5, 5), &[set(0, 0, 0)]),
-            (2, vec![0])
-        );
+        assert_eq!(next("install_then_uninstall", 2, 2, set(5, 5, 5), &[set(0, 0, 0)]), (2, vec![0]));
     }
 
     #[test]
     fn scaling_in_mid_release_gives_the_old_revision_its_share_only() {
         // 4 of 8 are the target, the old revision gets the other 4 ...
-        assert_eq!(
-            next("install_then_uninstall", 8, 4, set(2, 2, 2), &[set(3, 3, 3)]),
-            (4, vec![4])
-        );
+        assert_eq!(next("install_then_uninstall", 8, 4, set(2, 2, 2), &[set(3, 3, 3)]), (4, vec![4]));
         // ... and none where everything is to be new.
-        assert_eq!(
-            next("uninstall_then_install", 8, 8, set(1, 1, 1), &[set(4, 4, 4)]).1,
-            vec![4]
-        );
-        assert_eq!(
-            next("uninstall_then_install", 3, 3, set(2, 2, 2), &[set(3, 3, 3)]),
-            (3, vec![0])
-        );
+        assert_eq!(next("uninstall_then_install", 8, 8, set(1, 1, 1), &[set(4, 4, 4)]).1, vec![4]);
+        assert_eq!(next("uninstall_then_install", 3, 3, set(2, 2, 2), &[set(3, 3, 3)]), (3, vec![0]));
     }
 
     #[test]
     fn unfinished_revisions_leave_before_a_third_one_comes() {
         let old = [set(3, 3, 3), set(1, 0, 1)];
-        assert_eq!(
-            next("install_then_uninstall", 3, 3, set(0, 0, 0), &old),
-            (0, vec![3, 0])
-        );
+        assert_eq!(next("install_then_uninstall", 3, 3, set(0, 0, 0), &old), (0, vec![3, 0]));
         let gone = [set(3, 3, 3), set(0, 0, 0)];
-        assert_eq!(
-            next("install_then_uninstall", 3, 3, set(0, 0, 0), &gone),
-            (1, vec![3, 0])
-        );
+        assert_eq!(next("install_then_uninstall", 3, 3, set(0, 0, 0), &gone), (1, vec![3, 0]));
     }
 
     proptest! {

@@ -50,11 +50,7 @@ pub enum ServicePlan {
 
 /// The wish of a deployment; `None` where it wants no Service. An absent or zero target port means the port itself.
 pub fn claim(deployment: &ModuleDeployment) -> Claim {
-    let strategy = deployment
-        .spec
-        .operation_strategy
-        .as_ref()
-        .and_then(|strategy| strategy.service_strategy.as_ref());
+    let strategy = deployment.spec.operation_strategy.as_ref().and_then(|strategy| strategy.service_strategy.as_ref());
     let ending = deployment.metadata.deletion_timestamp.is_some();
     let created = deployment.creation_timestamp().map_or(0, |time| time.0.as_second());
     Claim {
@@ -87,19 +83,11 @@ pub fn plan_service(namespace: &str, module: &str, claims: &[Claim], found: Opti
         };
     };
     if !is_ours(found, module, claims) {
-        return if asking.is_empty() {
-            ServicePlan::Keep
-        } else {
-            ServicePlan::Foreign
-        };
+        return if asking.is_empty() { ServicePlan::Keep } else { ServicePlan::Foreign };
     }
     let Some(ports) = asking.first().and_then(|first| first.ports.as_ref()) else {
         // An ownerless V1 Service is only ours to delete where a deployment that we know switched it off.
-        return if claims.is_empty() {
-            ServicePlan::Keep
-        } else {
-            ServicePlan::Delete
-        };
+        return if claims.is_empty() { ServicePlan::Keep } else { ServicePlan::Delete };
     };
     match change(found, module, ports, &asking) {
         Some(patch) => ServicePlan::Patch(patch),
@@ -113,29 +101,18 @@ pub fn clashes(claims: &[Claim], uid: &str) -> bool {
         .iter()
         .filter(|claim| claim.ports.is_some())
         .min_by(|a, b| (a.created, &a.owner.uid).cmp(&(b.created, &b.owner.uid)));
-    let own = claims
-        .iter()
-        .find(|claim| claim.owner.uid == uid)
-        .and_then(|claim| claim.ports.as_ref());
+    let own = claims.iter().find(|claim| claim.owner.uid == uid).and_then(|claim| claim.ports.as_ref());
     own.is_some_and(|own| oldest.is_some_and(|oldest| oldest.ports.as_ref() != Some(own)))
 }
 
 /// Ours: owned by a deployment of the module, or without controller and exactly V1's selector.
 fn is_ours(service: &Service, module: &str, claims: &[Claim]) -> bool {
     let owners = service.owner_references();
-    let owned = owners
-        .iter()
-        .any(|owner| claims.iter().any(|claim| claim.owner.uid == owner.uid));
+    let owned = owners.iter().any(|owner| claims.iter().any(|claim| claim.owner.uid == owner.uid));
     let controlled = owners.iter().any(|owner| owner.controller == Some(true));
-    let selector = service
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.selector.clone())
-        .unwrap_or_default();
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
     let v1_selector = selector.len() == 1
-        && selector
-            .get(&names::traffic_label(module))
-            .is_some_and(|value| value == keys::label::TRUE);
+        && selector.get(&names::traffic_label(module)).is_some_and(|value| value == keys::label::TRUE);
     owned || (!controlled && v1_selector)
 }
 
@@ -165,18 +142,10 @@ fn new_service(namespace: &str, module: &str, ports: &Ports, asking: &[&Claim]) 
 /// The patch that gives the Service our ports, selector and owners; other owners and allocated numbers stay.
 fn change(found: &Service, module: &str, ports: &Ports, asking: &[&Claim]) -> Option<Value> {
     let mut patch = json!({});
-    let mut owners: Vec<OwnerReference> = found
-        .owner_references()
-        .iter()
-        .filter(|owner| owner.kind != "ModuleDeployment")
-        .cloned()
-        .collect();
+    let mut owners: Vec<OwnerReference> =
+        found.owner_references().iter().filter(|owner| owner.kind != "ModuleDeployment").cloned().collect();
     owners.extend(owner_references(asking));
-    let had: Vec<&str> = found
-        .owner_references()
-        .iter()
-        .map(|owner| owner.uid.as_str())
-        .collect();
+    let had: Vec<&str> = found.owner_references().iter().map(|owner| owner.uid.as_str()).collect();
     if owners.len() != had.len() || owners.iter().any(|owner| !had.contains(&owner.uid.as_str())) {
         patch["metadata"]["ownerReferences"] = json!(owners);
     }
@@ -196,10 +165,7 @@ fn change(found: &Service, module: &str, ports: &Ports, asking: &[&Claim]) -> Op
         }
         patch["spec"]["ports"] = json!([wanted]);
     }
-    patch
-        .as_object()
-        .is_some_and(|patch| !patch.is_empty())
-        .then_some(patch)
+    patch.as_object().is_some_and(|patch| !patch.is_empty()).then_some(patch)
 }
 
 #[cfg(test)]
@@ -214,14 +180,7 @@ mod tests {
             uid: uid.into(),
             ..OwnerReference::default()
         };
-        Claim {
-            owner,
-            created,
-            ports: port.map(|port| Ports {
-                port,
-                target: IntOrString::Int(8080),
-            }),
-        }
+        Claim { owner, created, ports: port.map(|port| Ports { port, target: IntOrString::Int(8080) }) }
     }
 
     fn service(json: Value) -> Service {
@@ -229,27 +188,20 @@ mod tests {
     }
 
     fn v1_service() -> Service {
-        service(
-            json!({"metadata": {"name": "m-service"}, "spec": {"type": "NodePort", "clusterIP": "10.96.0.9",
+        service(json!({"metadata": {"name": "m-service"}, "spec": {"type": "NodePort", "clusterIP": "10.96.0.9",
             "selector": {"module.koupleless.io/m": "true"},
-            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080, "nodePort": 32000}]}}),
-        )
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080, "nodePort": 32000}]}}))
     }
 
     #[test]
     fn it_is_made_as_v1_made_it_and_then_left_alone() {
         let claims = [claim("a", 1, Some(80))];
-        let ServicePlan::Create(made) = plan_service("n", "m", &claims, None) else {
-            panic!("not created")
-        };
+        let ServicePlan::Create(made) = plan_service("n", "m", &claims, None) else { panic!("not created") };
         let spec = made.spec.as_ref().expect("a spec");
         assert_eq!(made.name_any(), "m-service");
         assert_eq!(spec.type_.as_deref(), Some("NodePort"));
         assert_eq!(
-            spec.selector
-                .as_ref()
-                .and_then(|s| s.get("module.koupleless.io/m"))
-                .map(String::as_str),
+            spec.selector.as_ref().and_then(|s| s.get("module.koupleless.io/m")).map(String::as_str),
             Some("true")
         );
         assert_eq!(made.owner_references().len(), 1);
@@ -280,33 +232,20 @@ mod tests {
             {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "x", "controller": true}]},
             "spec": {"selector": {"module.koupleless.io/m": "true"}}}));
         for found in [foreign, controlled] {
-            assert_eq!(
-                plan_service("n", "m", &[claim("a", 1, Some(80))], Some(&found)),
-                ServicePlan::Foreign
-            );
-            assert_eq!(
-                plan_service("n", "m", &[claim("a", 1, None)], Some(&found)),
-                ServicePlan::Keep
-            );
+            assert_eq!(plan_service("n", "m", &[claim("a", 1, Some(80))], Some(&found)), ServicePlan::Foreign);
+            assert_eq!(plan_service("n", "m", &[claim("a", 1, None)], Some(&found)), ServicePlan::Keep);
         }
     }
 
     #[test]
     fn it_is_shared_the_oldest_decides_and_the_last_one_takes_it_along() {
         let both = [claim("new", 2, Some(90)), claim("old", 1, Some(80))];
-        let ServicePlan::Create(made) = plan_service("n", "m", &both, None) else {
-            panic!("not created")
-        };
+        let ServicePlan::Create(made) = plan_service("n", "m", &both, None) else { panic!("not created") };
         assert_eq!(made.owner_references().len(), 2);
-        assert_eq!(
-            made.spec.as_ref().and_then(|s| s.ports.clone()).expect("ports")[0].port,
-            80
-        );
+        assert_eq!(made.spec.as_ref().and_then(|s| s.ports.clone()).expect("ports")[0].port, 80);
         assert!(clashes(&both, "new") && !clashes(&both, "old"));
         let one_left = [claim("new", 2, Some(90)), claim("old", 1, None)];
-        let ServicePlan::Patch(patch) = plan_service("n", "m", &one_left, Some(&made)) else {
-            panic!("no patch")
-        };
+        let ServicePlan::Patch(patch) = plan_service("n", "m", &one_left, Some(&made)) else { panic!("no patch") };
         assert_eq!(patch["metadata"]["ownerReferences"].as_array().map(Vec::len), Some(1));
         assert_eq!(patch["spec"]["ports"][0]["port"], json!(90));
         let none_left = [claim("new", 2, None), claim("old", 1, None)];

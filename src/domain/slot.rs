@@ -11,7 +11,7 @@
 //! - an explicit answer to `uninstallBiz` releases a Module, never absence from the list alone: an install whose
 //!   end nobody saw may still be running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::policy::UpgradePolicy;
 
@@ -101,6 +101,8 @@ pub struct VersionHistory {
     pub error: Option<String>,
     /// An explicit uninstall was answered after the last install that this process began.
     pub uninstall_answered: bool,
+    /// The last install ended without an answer, and nothing was heard of this version since: it may come yet.
+    pub install_unclear: bool,
 }
 
 /// What this process remembers of a slot, by version.
@@ -161,10 +163,7 @@ pub enum Verdict {
 
 /// The owner that holds the slot: the one with the oldest Module (ties by UID, so every look says the same).
 fn holder(wishes: &[Wish]) -> Option<&str> {
-    wishes
-        .iter()
-        .min_by_key(|wish| (wish.created, &wish.module))
-        .map(|wish| wish.owner.as_str())
+    wishes.iter().min_by_key(|wish| (wish.created, &wish.module)).map(|wish| wish.owner.as_str())
 }
 
 /// The next command for a slot.
@@ -179,36 +178,20 @@ pub fn plan_slot(wishes: &[Wish], observation: &Observation, history: &History, 
         if let WishKind::Leave { drained: true } = wish.kind
             && verdict_of(wish, wishes, observation, history) != Verdict::Released
         {
-            steps.push(gated(
-                history,
-                &wish.version,
-                now,
-                Step::Uninstall {
-                    version: wish.version.clone(),
-                },
-            ));
+            steps.push(gated(history, &wish.version, now, Step::Uninstall { version: wish.version.clone() }));
         }
     }
     let mut running: Vec<&Wish> = mine.iter().copied().filter(|wish| wish.kind == WishKind::Run).collect();
     running.sort_by_key(|wish| wish.revision);
     steps.extend(leftovers(&running, wishes, versions).map(|version| {
-        let step = Step::Uninstall {
-            version: version.clone(),
-        };
+        let step = Step::Uninstall { version: version.clone() };
         gated(history, &version, now, step)
     }));
     for wish in &running {
         steps.push(plan_run(wish, wishes, *at, versions, history, now));
     }
     if let Some(version) = to_activate(&running, versions) {
-        steps.push(gated(
-            history,
-            &version,
-            now,
-            Step::Switch {
-                version: version.clone(),
-            },
-        ));
+        steps.push(gated(history, &version, now, Step::Switch { version: version.clone() }));
     }
     first_of(steps)
 }
@@ -220,9 +203,7 @@ fn first_of(steps: Vec<Step>) -> Step {
         _ => None,
     });
     let wait = wait.min();
-    let action = steps
-        .into_iter()
-        .find(|step| !matches!(step, Step::WaitUntil(_) | Step::Idle));
+    let action = steps.into_iter().find(|step| !matches!(step, Step::WaitUntil(_) | Step::Idle));
     action.unwrap_or_else(|| wait.map_or(Step::Idle, Step::WaitUntil))
 }
 
@@ -248,40 +229,52 @@ fn plan_run(
             return Step::WaitUntil(looked_at + LOOK_AGAIN_MS);
         }
         Some(BizState::Starting) => return Step::Look,
-        Some(BizState::Broken) => Step::Uninstall {
-            version: wish.version.clone(),
-        },
-        None if !may_install(wish, wishes, versions) => return Step::Idle,
-        None => Step::Install {
-            version: wish.version.clone(),
-            url: wish.url.clone(),
-        },
+        Some(BizState::Broken) => Step::Uninstall { version: wish.version.clone() },
+        None if !may_install(wish, wishes, versions, history) => return Step::Idle,
+        None => Step::Install { version: wish.version.clone(), url: wish.url.clone() },
     };
     gated(history, &wish.version, now, step)
 }
 
 /// Whether what else is on the base leaves room for this version.
-fn may_install(wish: &Wish, wishes: &[Wish], versions: &BTreeMap<String, BizState>) -> bool {
+fn may_install(wish: &Wish, wishes: &[Wish], versions: &BTreeMap<String, BizState>, history: &History) -> bool {
     if foreign_version(wish, wishes, versions).is_some() {
         return false;
     }
     // The same version is on its way out for another Module: a new install waits for the end of the old.
-    let leaving_same = wishes
-        .iter()
-        .any(|other| other.version == wish.version && other.kind != WishKind::Run);
+    let leaving_same = wishes.iter().any(|other| other.version == wish.version && other.kind != WishKind::Run);
     if leaving_same && versions.contains_key(&wish.version) {
         return false;
     }
-    let others = versions.keys().filter(|version| **version != wish.version).count();
+    let others = versions.keys().filter(|version| **version != wish.version).count()
+        + lingering(wish, wishes, versions, history).len();
     match wish.policy {
         UpgradePolicy::UninstallThenInstall => {
-            let older_runs = wishes
-                .iter()
-                .any(|other| other.kind == WishKind::Run && other.revision < wish.revision);
+            // Revisions of another owner, who lost this slot, say nothing here.
+            let older = |other: &Wish| other.owner == wish.owner && other.revision < wish.revision;
+            let older_runs = wishes.iter().any(|other| other.kind == WishKind::Run && older(other));
             others == 0 && !older_runs
         }
         UpgradePolicy::InstallThenUninstall | UpgradePolicy::ScaleUpThenScaleDown => others < 2,
     }
+}
+
+/// Other versions of this owner that the list doesn't show and that may be there all the same: one whose install nobody
+/// saw end, or one that leaves and isn't uninstalled by word yet (a jar that is being fetched is in no list).
+fn lingering<'a>(
+    wish: &Wish,
+    wishes: &'a [Wish],
+    versions: &BTreeMap<String, BizState>,
+    history: &History,
+) -> BTreeSet<&'a str> {
+    let unlisted = wishes.iter().filter(|other| {
+        other.owner == wish.owner && other.version != wish.version && !versions.contains_key(&other.version)
+    });
+    let may_be_there = |other: &&Wish| match history.get(&other.version) {
+        Some(record) => record.install_unclear || (other.kind != WishKind::Run && !record.uninstall_answered),
+        None => other.kind != WishKind::Run,
+    };
+    unlisted.filter(may_be_there).map(|other| other.version.as_str()).collect()
 }
 
 /// A version on the base that neither a wish nor one of the owner's revisions accounts for.
@@ -348,7 +341,7 @@ fn verdict_of(wish: &Wish, wishes: &[Wish], observation: &Observation, history: 
         Some(None) => match observation {
             Observation::Known { versions, .. } => match foreign_version(wish, wishes, versions) {
                 Some(version) => Verdict::Foreign(version),
-                None if !may_install(wish, wishes, versions) => Verdict::Waiting,
+                None if !may_install(wish, wishes, versions, history) => Verdict::Waiting,
                 None => failed_or(record, Verdict::Installing),
             },
             Observation::Unknown => Verdict::Unknown,
@@ -362,11 +355,7 @@ fn inactive(wish: &Wish, wishes: &[Wish], observation: &Observation, record: Opt
             && other.revision > wish.revision
             && observation.state_of(&other.version) == Some(Some(BizState::Active))
     });
-    if newer_active {
-        Verdict::Superseded
-    } else {
-        failed_or(record, Verdict::Inactive)
-    }
+    if newer_active { Verdict::Superseded } else { failed_or(record, Verdict::Inactive) }
 }
 
 fn failed_or(record: Option<&VersionHistory>, otherwise: Verdict) -> Verdict {
@@ -405,30 +394,20 @@ mod tests {
     }
 
     fn known(versions: &[(&str, BizState)]) -> Observation {
-        let versions = versions
-            .iter()
-            .map(|(version, state)| ((*version).to_owned(), *state))
-            .collect();
+        let versions = versions.iter().map(|(version, state)| ((*version).to_owned(), *state)).collect();
         Observation::Known { at: NOW, versions }
     }
 
     fn install(version: &str) -> Step {
-        Step::Install {
-            version: version.into(),
-            url: format!("file:///{version}.jar"),
-        }
+        Step::Install { version: version.into(), url: format!("file:///{version}.jar") }
     }
 
     fn uninstall(version: &str) -> Step {
-        Step::Uninstall {
-            version: version.into(),
-        }
+        Step::Uninstall { version: version.into() }
     }
 
     fn switch(version: &str) -> Step {
-        Step::Switch {
-            version: version.into(),
-        }
+        Step::Switch { version: version.into() }
     }
 
     use BizState::{Active, Broken, Inactive, Starting};
@@ -441,37 +420,17 @@ mod tests {
         };
         let undrained = wish("a", "1", 1, WishKind::Leave { drained: false });
         let cases: Vec<(&str, Vec<Wish>, Observation, Step)> = vec![
-            (
-                "nothing is done on an unknown state",
-                vec![run("a", "1", 1)],
-                Observation::Unknown,
-                Step::Look,
-            ),
+            ("nothing is done on an unknown state", vec![run("a", "1", 1)], Observation::Unknown, Step::Look),
             ("absent is installed", vec![run("a", "1", 1)], known(&[]), install("1")),
-            (
-                "active is left alone",
-                vec![run("a", "1", 1)],
-                known(&[("1", Active)]),
-                Step::Idle,
-            ),
+            ("active is left alone", vec![run("a", "1", 1)], known(&[("1", Active)]), Step::Idle),
             (
                 "starting is looked at again",
                 vec![run("a", "1", 1)],
                 known(&[("1", Starting)]),
                 Step::WaitUntil(NOW + 1000),
             ),
-            (
-                "deactivated is switched",
-                vec![run("a", "1", 1)],
-                known(&[("1", Inactive)]),
-                switch("1"),
-            ),
-            (
-                "broken is removed first",
-                vec![run("a", "1", 1)],
-                known(&[("1", Broken)]),
-                uninstall("1"),
-            ),
+            ("deactivated is switched", vec![run("a", "1", 1)], known(&[("1", Inactive)]), switch("1")),
+            ("broken is removed first", vec![run("a", "1", 1)], known(&[("1", Broken)]), uninstall("1")),
             (
                 "a new version comes beside",
                 vec![run("a", "1", 1), run("b", "2", 2)],
@@ -496,12 +455,7 @@ mod tests {
                 known(&[("1", Inactive), ("2", Active)]),
                 uninstall("1"),
             ),
-            (
-                "not before it is drained",
-                vec![undrained.clone()],
-                known(&[("1", Active)]),
-                Step::Idle,
-            ),
+            ("not before it is drained", vec![undrained.clone()], known(&[("1", Active)]), Step::Idle),
             (
                 "strictly one version at a time",
                 vec![strict(leave("a", "1", 1)), strict(run("b", "2", 2))],
@@ -520,36 +474,21 @@ mod tests {
                 known(&[("1", Active)]),
                 Step::Idle,
             ),
-            (
-                "what is absent is uninstalled all the same",
-                vec![leave("a", "1", 1)],
-                known(&[]),
-                uninstall("1"),
-            ),
+            ("what is absent is uninstalled all the same", vec![leave("a", "1", 1)], known(&[]), uninstall("1")),
             (
                 "a version that another Module wants stays",
                 vec![leave("a", "1", 1), run("b", "1", 2)],
                 known(&[("1", Active)]),
                 Step::Idle,
             ),
-            (
-                "a foreign version is never touched",
-                vec![run("a", "1", 1)],
-                known(&[("0", Active)]),
-                Step::Idle,
-            ),
+            ("a foreign version is never touched", vec![run("a", "1", 1)], known(&[("0", Active)]), Step::Idle),
             (
                 "no third version comes",
                 vec![run("a", "1", 1), run("b", "2", 2), run("c", "3", 3)],
                 known(&[("1", Active), ("2", Inactive)]),
                 switch("2"),
             ),
-            (
-                "nobody wishes, nothing happens",
-                vec![],
-                known(&[("1", Active)]),
-                Step::Idle,
-            ),
+            ("nobody wishes, nothing happens", vec![], known(&[("1", Active)]), Step::Idle),
         ];
         for (name, wishes, observation, step) in cases {
             assert_eq!(plan_slot(&wishes, &observation, &History::new(), NOW), step, "{name}");
@@ -560,10 +499,7 @@ mod tests {
     fn a_leftover_of_the_own_revisions_is_removed() {
         let mut wish = run("a", "2", 2);
         wish.own_versions = vec!["1".into(), "2".into()];
-        assert_eq!(
-            plan_slot(&[wish], &known(&[("1", Active)]), &History::new(), NOW),
-            uninstall("1")
-        );
+        assert_eq!(plan_slot(&[wish], &known(&[("1", Active)]), &History::new(), NOW), uninstall("1"));
     }
 
     #[test]
@@ -576,15 +512,9 @@ mod tests {
         };
         let history = History::from([("1".to_owned(), failed)]);
         let wishes = [run("a", "1", 1)];
-        assert_eq!(
-            plan_slot(&wishes, &known(&[]), &history, NOW),
-            Step::WaitUntil(NOW + 500)
-        );
+        assert_eq!(plan_slot(&wishes, &known(&[]), &history, NOW), Step::WaitUntil(NOW + 500));
         assert_eq!(plan_slot(&wishes, &known(&[]), &history, NOW + 500), install("1"));
-        assert_eq!(
-            verdict("a", &wishes, &known(&[]), &history),
-            Some(Verdict::Failed("no such file".into()))
-        );
+        assert_eq!(verdict("a", &wishes, &known(&[]), &history), Some(Verdict::Failed("no such file".into())));
     }
 
     #[test]
@@ -593,43 +523,22 @@ mod tests {
         loser.owner = "other".into();
         let mut wishes = vec![run("a", "1", 1), loser];
         assert_eq!(plan_slot(&wishes, &known(&[]), &History::new(), NOW), install("1"));
-        assert_eq!(
-            verdict("b", &wishes, &known(&[]), &History::new()),
-            Some(Verdict::Contested("d".into()))
-        );
+        assert_eq!(verdict("b", &wishes, &known(&[]), &History::new()), Some(Verdict::Contested("d".into())));
         wishes[1].kind = WishKind::Leave { drained: true };
         wishes[1].version = "1".into();
-        assert_eq!(
-            plan_slot(&wishes, &known(&[("1", Active)]), &History::new(), NOW),
-            Step::Idle
-        );
-        assert_eq!(
-            verdict("b", &wishes, &known(&[("1", Active)]), &History::new()),
-            Some(Verdict::Released)
-        );
+        assert_eq!(plan_slot(&wishes, &known(&[("1", Active)]), &History::new(), NOW), Step::Idle);
+        assert_eq!(verdict("b", &wishes, &known(&[("1", Active)]), &History::new()), Some(Verdict::Released));
     }
 
     #[test]
     fn only_an_answered_uninstall_releases() {
         let wishes = [leave("a", "1", 1)];
-        let answered = VersionHistory {
-            uninstall_answered: true,
-            ..VersionHistory::default()
-        };
+        let answered = VersionHistory { uninstall_answered: true, ..VersionHistory::default() };
         let answered = History::from([("1".to_owned(), answered)]);
-        assert_eq!(
-            verdict("a", &wishes, &known(&[]), &History::new()),
-            Some(Verdict::Waiting)
-        );
+        assert_eq!(verdict("a", &wishes, &known(&[]), &History::new()), Some(Verdict::Waiting));
         assert_eq!(verdict("a", &wishes, &known(&[]), &answered), Some(Verdict::Released));
-        assert_eq!(
-            verdict("a", &wishes, &known(&[("1", Active)]), &answered),
-            Some(Verdict::Waiting)
-        );
-        assert_eq!(
-            verdict("a", &wishes, &Observation::Unknown, &answered),
-            Some(Verdict::Waiting)
-        );
+        assert_eq!(verdict("a", &wishes, &known(&[("1", Active)]), &answered), Some(Verdict::Waiting));
+        assert_eq!(verdict("a", &wishes, &Observation::Unknown, &answered), Some(Verdict::Waiting));
     }
 
     #[test]

@@ -58,9 +58,7 @@ pub fn plan_labels(
     }
     let count = slots.len().to_string();
     if current.get(label::MODULE_INSTANCE_COUNT).map_or("0", String::as_str) != count {
-        patch
-            .changes
-            .insert(label::MODULE_INSTANCE_COUNT.to_owned(), Some(count));
+        patch.changes.insert(label::MODULE_INSTANCE_COUNT.to_owned(), Some(count));
     }
     patch
 }
@@ -70,17 +68,11 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     fn slots(pairs: &[(&str, Traffic)]) -> BTreeMap<String, Traffic> {
-        pairs
-            .iter()
-            .map(|(key, traffic)| (format!("module.koupleless.io/{key}"), *traffic))
-            .collect()
+        pairs.iter().map(|(key, traffic)| (format!("module.koupleless.io/{key}"), *traffic)).collect()
     }
 
     #[test]
@@ -115,15 +107,9 @@ mod tests {
 
     #[test]
     fn nothing_to_say_is_nothing() {
-        let current = labels(&[
-            ("module.koupleless.io/a", "true"),
-            ("koupleless.io/module-instance-count", "1"),
-        ]);
+        let current = labels(&[("module.koupleless.io/a", "true"), ("koupleless.io/module-instance-count", "1")]);
         let patch = plan_labels(&current, &BTreeMap::new(), &slots(&[("a", Traffic::On)]));
         assert_eq!(patch, LabelPatch::default());
-        assert_eq!(
-            plan_labels(&BTreeMap::new(), &BTreeMap::new(), &BTreeMap::new()),
-            LabelPatch::default()
-        );
+        assert_eq!(plan_labels(&BTreeMap::new(), &BTreeMap::new(), &BTreeMap::new()), LabelPatch::default());
     }
 }

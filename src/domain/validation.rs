@@ -66,11 +66,8 @@ pub fn validate(deployment: &ModuleDeployment) -> Vec<Violation> {
 
 /// The sentence for condition `InvalidSpec`: all errors, or `None` if the operator may act.
 pub fn refusal(violations: &[Violation]) -> Option<String> {
-    let errors: Vec<String> = violations
-        .iter()
-        .filter(|v| v.severity == Severity::Error)
-        .map(Violation::to_string)
-        .collect();
+    let errors: Vec<String> =
+        violations.iter().filter(|v| v.severity == Severity::Error).map(Violation::to_string).collect();
     (!errors.is_empty()).then(|| errors.join(". "))
 }
 
@@ -78,58 +75,33 @@ struct Violations(Vec<Violation>);
 
 impl Violations {
     fn error(&mut self, field: &'static str, message: impl Into<String>) {
-        self.0.push(Violation {
-            field,
-            message: message.into(),
-            severity: Severity::Error,
-        });
+        self.0.push(Violation { field, message: message.into(), severity: Severity::Error });
     }
 
     fn warning(&mut self, field: &'static str, message: impl Into<String>) {
-        self.0.push(Violation {
-            field,
-            message: message.into(),
-            severity: Severity::Warning,
-        });
+        self.0.push(Violation { field, message: message.into(), severity: Severity::Warning });
     }
 }
 
 fn base(found: &mut Violations, spec: &ModuleDeploymentSpec) {
     if spec.base_deployment_name.is_empty() {
-        found.error(
-            "spec.baseDeploymentName",
-            "is empty; name the Deployment whose pods are the bases",
-        );
+        found.error("spec.baseDeploymentName", "is empty; name the Deployment whose pods are the bases");
     }
 }
 
 fn template(found: &mut Violations, spec: &ModuleDeploymentSpec) {
     let Some(template) = &spec.template else {
-        return found.error(
-            "spec.template",
-            "is missing; say in spec.template.spec.module what to install",
-        );
+        return found.error("spec.template", "is missing; say in spec.template.spec.module what to install");
     };
     if let Some(metadata) = &template.metadata {
         template_metadata(found, metadata);
     }
     match template.module() {
         Some(info) => module(found, info),
-        None => found.error(
-            "spec.template.spec.module",
-            "is missing; give name, version and url of the module",
-        ),
+        None => found.error("spec.template.spec.module", "is missing; give name, version and url of the module"),
     }
-    let inner = template
-        .spec
-        .as_ref()
-        .and_then(|inner| inner.upgrade_policy.as_deref())
-        .unwrap_or_default();
-    let outer = spec
-        .operation_strategy
-        .as_ref()
-        .and_then(|s| s.upgrade_policy.as_deref())
-        .unwrap_or_default();
+    let inner = template.spec.as_ref().and_then(|inner| inner.upgrade_policy.as_deref()).unwrap_or_default();
+    let outer = spec.operation_strategy.as_ref().and_then(|s| s.upgrade_policy.as_deref()).unwrap_or_default();
     if !inner.is_empty() && inner != outer {
         found.warning(
             "spec.template.spec.upgradePolicy",
@@ -146,29 +118,17 @@ fn module(found: &mut Violations, module: &ModuleInfo) {
     } else if module.name.contains(|c| forms::is_blank(c) || c == '/') {
         found.error(
             NAME,
-            format!(
-                "{:?} has white space, a control character or a slash; give the biz name alone",
-                module.name
-            ),
+            format!("{:?} has white space, a control character or a slash; give the biz name alone", module.name),
         );
     } else if module.name.chars().count() > MODULE_NAME_MAX {
-        found.error(
-            NAME,
-            format!("is longer than {MODULE_NAME_MAX} characters; shorten the biz name"),
-        );
+        found.error(NAME, format!("is longer than {MODULE_NAME_MAX} characters; shorten the biz name"));
     }
     if module.version.is_empty() {
-        found.error(
-            VERSION,
-            "is empty; give the biz version as it stands in the jar's manifest",
-        );
+        found.error(VERSION, "is empty; give the biz version as it stands in the jar's manifest");
     } else if module.version.contains(forms::is_blank) {
         found.error(
             VERSION,
-            format!(
-                "{:?} has white space or a control character; give the biz version alone",
-                module.version
-            ),
+            format!("{:?} has white space or a control character; give the biz version alone", module.version),
         );
     }
     if let Some(problem) = forms::url_problem(&module.url) {
@@ -189,18 +149,12 @@ fn template_metadata(found: &mut Violations, metadata: &ModuleTemplateMetadata) 
                 format!("{value:?} is no legal label value; use an annotation, or at most 63 of A-Z a-z 0-9 - _ ."),
             );
         } else if prefix.is_some_and(|p| p == "koupleless.io" || p.ends_with(".koupleless.io")) {
-            found.error(
-                LABELS,
-                format!("{key:?} is one of the operator's own labels; rename it"),
-            );
+            found.error(LABELS, format!("{key:?} is one of the operator's own labels; rename it"));
         }
     }
     for key in metadata.annotations.as_ref().unwrap_or(&none).keys() {
         if !forms::is_qualified_name(key) {
-            found.error(
-                "spec.template.metadata.annotations",
-                format!("{key:?} is no legal annotation key; rename it"),
-            );
+            found.error("spec.template.metadata.annotations", format!("{key:?} is no legal annotation key; rename it"));
         }
     }
 }
@@ -219,10 +173,7 @@ fn numbers(found: &mut Violations, spec: &ModuleDeploymentSpec) {
         ("spec.revisionHistoryLimit", spec.revision_history_limit),
         ("spec.progressDeadlineSeconds", spec.progress_deadline_seconds),
         ("spec.confirmBatchNum", spec.confirm_batch_num),
-        (
-            "spec.operationStrategy.batchCount",
-            operation.and_then(|o| o.batch_count),
-        ),
+        ("spec.operationStrategy.batchCount", operation.and_then(|o| o.batch_count)),
         (
             "spec.operationStrategy.grayTimeBetweenBatchSeconds",
             operation.and_then(|o| o.gray_time_between_batch_seconds),
@@ -277,21 +228,13 @@ fn strategy(found: &mut Violations, spec: &ModuleDeploymentSpec) {
             "scaleup_then_scaledown needs bases without the module, and with replicas -1 there are none; use another policy",
         );
     }
-    if let Some(problem) = strategy
-        .max_unavailable
-        .as_ref()
-        .and_then(forms::max_unavailable_problem)
-    {
+    if let Some(problem) = strategy.max_unavailable.as_ref().and_then(forms::max_unavailable_problem) {
         found.error("spec.operationStrategy.maxUnavailable", problem);
     }
 }
 
 fn service(found: &mut Violations, spec: &ModuleDeploymentSpec) {
-    let Some(service) = spec
-        .operation_strategy
-        .as_ref()
-        .and_then(|o| o.service_strategy.as_ref())
-    else {
+    let Some(service) = spec.operation_strategy.as_ref().and_then(|o| o.service_strategy.as_ref()) else {
         return;
     };
     if let Some(seconds) = service.drain_seconds.filter(|s| !(0..=DRAIN_SECONDS_MAX).contains(s)) {
@@ -317,10 +260,7 @@ fn ports(found: &mut Violations, service: &ServiceStrategy) {
     }
     match &service.target_port {
         Some(IntOrString::Int(number)) if !(0..=65535).contains(number) => {
-            found.error(
-                TARGET,
-                format!("{number} is no port; give the base's port, 1 to 65535, or its name"),
-            );
+            found.error(TARGET, format!("{number} is no port; give the base's port, 1 to 65535, or its name"));
         }
         Some(IntOrString::String(name)) if !name.is_empty() && !forms::is_port_name(name) => {
             found.error(
@@ -333,11 +273,7 @@ fn ports(found: &mut Violations, service: &ServiceStrategy) {
 }
 
 fn scheduling(found: &mut Violations, spec: &ModuleDeploymentSpec) {
-    let policy = spec
-        .scheduling_strategy
-        .as_ref()
-        .and_then(|s| s.scheduling_policy.as_deref())
-        .unwrap_or_default();
+    let policy = spec.scheduling_strategy.as_ref().and_then(|s| s.scheduling_policy.as_deref()).unwrap_or_default();
     if !matches!(policy, "" | "scatter" | "stacking") {
         found.warning(
             "spec.schedulingStrategy.schedulingPolicy",

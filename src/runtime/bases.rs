@@ -127,10 +127,7 @@ impl Bases {
         if watched.contains_key(base) {
             return;
         }
-        let entry = Watched {
-            stop: self.stop.child_token(),
-            ..Watched::default()
-        };
+        let entry = Watched { stop: self.stop.child_token(), ..Watched::default() };
         let task = watch_deployment(Arc::clone(self), base.clone(), entry.stop.clone());
         watched.insert(base.clone(), entry);
         tokio::spawn(task);
@@ -150,27 +147,17 @@ impl Bases {
     /// What is known of a base Deployment.
     pub fn state(&self, base: &BaseKey) -> BaseState {
         match self.watched().get(base) {
-            Some(Watched {
-                deployment: Some(deployment),
-                pods_synced: true,
-                ..
-            }) => BaseState::Present(Arc::clone(deployment)),
-            Some(Watched {
-                deployment: None,
-                deployment_synced: true,
-                ..
-            }) => BaseState::Absent,
+            Some(Watched { deployment: Some(deployment), pods_synced: true, .. }) => {
+                BaseState::Present(Arc::clone(deployment))
+            }
+            Some(Watched { deployment: None, deployment_synced: true, .. }) => BaseState::Absent,
             _ => BaseState::Unknown,
         }
     }
 
     /// The pods that a base Deployment's selector matches.
     pub fn pods(&self, base: &BaseKey) -> Vec<Arc<BasePod>> {
-        let names = self
-            .watched()
-            .get(base)
-            .map(|entry| entry.pods.clone())
-            .unwrap_or_default();
+        let names = self.watched().get(base).map(|entry| entry.pods.clone()).unwrap_or_default();
         names.iter().filter_map(|name| self.pod(&base.0, name)).collect()
     }
 
@@ -183,18 +170,8 @@ impl Bases {
     pub fn template_labels(&self, namespace: &str, pod: &str) -> BTreeMap<String, String> {
         let watched = self.watched();
         let holds = |(key, entry): &(&BaseKey, &Watched)| key.0 == namespace && entry.pods.contains(pod);
-        let of = |entry: &Watched| {
-            entry
-                .deployment
-                .as_ref()
-                .map(|d| d.spec.template.metadata.labels.clone())
-        };
-        watched
-            .iter()
-            .filter(holds)
-            .filter_map(|(_, entry)| of(entry))
-            .flatten()
-            .collect()
+        let of = |entry: &Watched| entry.deployment.as_ref().map(|d| d.spec.template.metadata.labels.clone());
+        watched.iter().filter(holds).filter_map(|(_, entry)| of(entry)).flatten().collect()
     }
 
     /// The base Deployments that hold this pod.
@@ -281,10 +258,7 @@ impl Bases {
         let is_on = |pod: &BasePod, key: &str| pod.labels().contains_key(key);
         let mut off = self.label_off.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = before.filter(|before| before.uid() == now.uid()) {
-            let traffic = before
-                .labels()
-                .keys()
-                .filter(|key| key.starts_with(label::TRAFFIC_PREFIX));
+            let traffic = before.labels().keys().filter(|key| key.starts_with(label::TRAFFIC_PREFIX));
             for key in traffic.filter(|key| !is_on(now, key)) {
                 off.insert((now.uid().to_owned(), key.clone()), self.clock.now());
             }
@@ -301,14 +275,8 @@ fn is_newer(pod: &BasePod, than: &BasePod) -> bool {
 /// Watches one Deployment by name; restarts the watch of its pods when its selector changes.
 async fn watch_deployment(bases: Arc<Bases>, base: BaseKey, stop: CancellationToken) {
     let api: Api<BaseDeployment> = Api::namespaced(bases.client.clone(), &base.0);
-    let config = watcher::Config::default()
-        .fields(&format!("metadata.name={}", base.1))
-        .timeout(bases.watch_seconds);
-    let mut events = Box::pin(
-        watcher::watcher(api, config)
-            .default_backoff()
-            .modify(BaseDeployment::strip),
-    );
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", base.1)).timeout(bases.watch_seconds);
+    let mut events = Box::pin(watcher::watcher(api, config).default_backoff().modify(BaseDeployment::strip));
     let mut pods: Option<(LabelSelector, CancellationToken)> = None;
     let mut listed = None;
     loop {
@@ -343,12 +311,7 @@ async fn watch_deployment(bases: Arc<Bases>, base: BaseKey, stop: CancellationTo
             }
             let pods_stop = stop.child_token();
             pods = Some((selector.clone(), pods_stop.clone()));
-            tokio::spawn(watch_pods(
-                Arc::clone(&bases),
-                base.clone(),
-                selector.clone(),
-                pods_stop,
-            ));
+            tokio::spawn(watch_pods(Arc::clone(&bases), base.clone(), selector.clone(), pods_stop));
         }
         if let Some(entry) = bases.watched().get_mut(&base) {
             entry.deployment = found.map(Arc::new);
@@ -360,20 +323,14 @@ async fn watch_deployment(bases: Arc<Bases>, base: BaseKey, stop: CancellationTo
 
 async fn watch_pods(bases: Arc<Bases>, base: BaseKey, selector: LabelSelector, stop: CancellationToken) {
     let Ok(selector) = Selector::try_from(selector) else {
-        tracing::warn!(
-            namespace = base.0,
-            deployment = base.1,
-            "the base Deployment's selector cannot be read"
-        );
+        tracing::warn!(namespace = base.0, deployment = base.1, "the base Deployment's selector cannot be read");
         return;
     };
     if let Some(entry) = bases.watched().get_mut(&base) {
         entry.pods_synced = false;
     }
     let api: Api<BasePod> = Api::namespaced(bases.client.clone(), &base.0);
-    let config = watcher::Config::default()
-        .labels_from(&selector)
-        .timeout(bases.watch_seconds);
+    let config = watcher::Config::default().labels_from(&selector).timeout(bases.watch_seconds);
     let health = WatchHealth::default();
     let mut events = Box::pin(watcher::watcher(api, config).default_backoff());
     let mut listed = BTreeSet::new();

@@ -47,13 +47,7 @@ impl<K: Kind> Cache<K> {
     /// A cache and the writer that its watch needs.
     pub fn new() -> (Arc<Self>, Writer<K>) {
         let (store, writer) = kube::runtime::reflector::store();
-        (
-            Arc::new(Self {
-                store,
-                recent: RwLock::default(),
-            }),
-            writer,
-        )
+        (Arc::new(Self { store, recent: RwLock::default() }), writer)
     }
 
     /// The watch's store.
@@ -64,12 +58,7 @@ impl<K: Kind> Cache<K> {
     /// The newest that is known of an object.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         let watched = self.store.get(&bare(key));
-        let recent = self
-            .recent
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&bare(key))
-            .cloned();
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).get(&bare(key)).cloned();
         match (watched, recent) {
             (Some(watched), Some(recent)) if is_newer(&*recent, &*watched) => Some(recent),
             (Some(watched), _) => Some(watched),
@@ -103,10 +92,7 @@ impl<K: Kind> Cache<K> {
     /// Remembers an object that is about to be created.
     pub fn put_new(&self, object: Arc<K>) {
         let key = bare(&ObjectRef::from_obj(&*object));
-        self.recent
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, object);
+        self.recent.write().unwrap_or_else(PoisonError::into_inner).insert(key, object);
     }
 
     /// Remembers the answer to an own write, unless the watch has shown the object's end meanwhile.
@@ -121,10 +107,7 @@ impl<K: Kind> Cache<K> {
 
     /// Forgets what was remembered: the creation failed, or the object is gone.
     pub fn forget(&self, key: &ObjectRef<K>) {
-        self.recent
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&bare(key));
+        self.recent.write().unwrap_or_else(PoisonError::into_inner).remove(&bare(key));
     }
 
     /// Drops an own write that the watch has caught up with.
@@ -149,12 +132,7 @@ fn bare<K: Kind>(key: &ObjectRef<K>) -> ObjectRef<K> {
 /// Whether `own` was written after what the watch has shown. Resource versions grow with time in etcd (KEP-5504); an
 /// object that isn't created yet has none and is older than anything.
 fn is_newer<K: Kind>(own: &K, watched: &K) -> bool {
-    let version = |object: &K| {
-        object
-            .resource_version()
-            .and_then(|version| version.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
+    let version = |object: &K| object.resource_version().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
     version(own) > version(watched)
 }
 
@@ -175,12 +153,8 @@ pub async fn follow<K: Kind>(
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Init) => {
-                before = cache
-                    .store
-                    .state()
-                    .into_iter()
-                    .map(|object| (ObjectRef::from_obj(&*object), object))
-                    .collect();
+                before =
+                    cache.store.state().into_iter().map(|object| (ObjectRef::from_obj(&*object), object)).collect();
             }
             Ok(watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {

@@ -77,10 +77,7 @@ pub fn build(mut config: Config) -> Result<Client, Error> {
 async fn find_config(kubeconfig: Option<&Path>) -> Result<Config, Error> {
     let options = KubeConfigOptions::default();
     if let Some(file) = kubeconfig {
-        let named = |source| Error::Kubeconfig {
-            file: file.to_owned(),
-            source,
-        };
+        let named = |source| Error::Kubeconfig { file: file.to_owned(), source };
         let content = Kubeconfig::read_from(file).map_err(named)?;
         return Config::from_custom_kubeconfig(content, &options).await.map_err(named);
     }
@@ -89,10 +86,9 @@ async fn find_config(kubeconfig: Option<&Path>) -> Result<Config, Error> {
     }
     match Config::incluster() {
         Ok(config) => Ok(config),
-        Err(cluster) => Config::from_kubeconfig(&options).await.map_err(|file| Error::Nowhere {
-            cluster: Box::new(cluster),
-            file: Box::new(file),
-        }),
+        Err(cluster) => Config::from_kubeconfig(&options)
+            .await
+            .map_err(|file| Error::Nowhere { cluster: Box::new(cluster), file: Box::new(file) }),
     }
 }
 
@@ -141,12 +137,7 @@ mod tests {
 
         let client = build(Config::new(url.parse().unwrap())).unwrap();
         assert!(Api::<Pod>::namespaced(client, "default").get("x").await.is_err());
-        let agents: Vec<_> = seen
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|h| h[USER_AGENT].to_str().unwrap().to_owned())
-            .collect();
+        let agents: Vec<_> = seen.lock().unwrap().iter().map(|h| h[USER_AGENT].to_str().unwrap().to_owned()).collect();
         assert_eq!(agents, [AGENT], "one request, no retry");
         server.abort();
     }
@@ -158,11 +149,6 @@ mod tests {
         let Err(error) = connect(Some(Path::new("no/such/file"))).await else {
             panic!("there is no such file");
         };
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot use the kubeconfig no/such/file: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("cannot use the kubeconfig no/such/file: "), "{error}");
     }
 }

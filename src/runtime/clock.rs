@@ -16,10 +16,7 @@ pub struct Clock {
 impl Clock {
     /// A clock that begins now.
     pub fn start() -> Self {
-        Self {
-            started: Instant::now(),
-            epoch: Timestamp::now().as_millisecond(),
-        }
+        Self { started: Instant::now(), epoch: Timestamp::now().as_millisecond() }
     }
 
     /// Milliseconds since the epoch.

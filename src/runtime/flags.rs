@@ -108,14 +108,10 @@ impl Flags {
                 flags.warnings = normal.warnings;
                 Ok(flags)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Err(Exit {
-                message: error.to_string(),
-                code: 0,
-            }),
-            Err(error) => Err(Exit {
-                message: sentence(&error),
-                code: 2,
-            }),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                Err(Exit { message: error.to_string(), code: 0 })
+            }
+            Err(error) => Err(Exit { message: sentence(&error), code: 2 }),
         }
     }
 
@@ -139,20 +135,12 @@ impl Flags {
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 fn resolve_namespace(flag: Option<&str>, env: Option<&str>, file: Option<&str>) -> String {
-    [flag, env, file]
-        .into_iter()
-        .flatten()
-        .map(str::trim)
-        .find(|name| !name.is_empty())
-        .unwrap_or("default")
-        .to_owned()
+    [flag, env, file].into_iter().flatten().map(str::trim).find(|name| !name.is_empty()).unwrap_or("default").to_owned()
 }
 
 fn long_names() -> Vec<String> {
     let command = <Flags as clap::CommandFactory>::command();
-    let own = command
-        .get_arguments()
-        .filter_map(|arg| arg.get_long().map(str::to_owned));
+    let own = command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned));
     own.chain(["help".to_owned(), "version".to_owned()]).collect()
 }
 
@@ -183,13 +171,7 @@ fn sentence(error: &clap::Error) -> String {
             Some(advice) => format!("{flag} can't be {value:?}; {advice}"),
             None => format!("{flag} can't be {value:?}"),
         },
-        _ => error
-            .to_string()
-            .lines()
-            .next()
-            .unwrap_or("bad arguments")
-            .trim_start_matches("error: ")
-            .to_owned(),
+        _ => error.to_string().lines().next().unwrap_or("bad arguments").trim_start_matches("error: ").to_owned(),
     }
 }
 

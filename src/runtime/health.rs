@@ -63,11 +63,7 @@ pub async fn bind(address: &BindAddress, flag: &'static str) -> Result<Option<Tc
     } else {
         TcpListener::bind((host.as_str(), *port)).await
     };
-    opened.map(Some).map_err(|source| Error::Bind {
-        address: address.to_string(),
-        flag,
-        source,
-    })
+    opened.map(Some).map_err(|source| Error::Bind { address: address.to_string(), flag, source })
 }
 
 /// Serves `/healthz` and `/readyz` until `stop` fires.
@@ -81,14 +77,7 @@ pub async fn serve_probes(
 ) -> Result<(), Error> {
     let healthz = move || async move { probe(alive.state(Instant::now()).err().into_iter().collect()) };
     let readyz = move || async move { probe(readiness.failing(Instant::now())) };
-    serve(
-        listener,
-        Router::new()
-            .route("/healthz", get(healthz))
-            .route("/readyz", get(readyz)),
-        stop,
-    )
-    .await
+    serve(listener, Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)), stop).await
 }
 
 /// Serves `/metrics` until `stop` fires.
@@ -96,11 +85,9 @@ pub async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>, stop: C
     let scrape = move || async move {
         match metrics.encode() {
             Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-            Err(error) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("cannot write the metrics: {error}\n"),
-            )
-                .into_response(),
+            Err(error) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the metrics: {error}\n")).into_response()
+            }
         }
     };
     serve(listener, Router::new().route("/metrics", get(scrape)), stop).await

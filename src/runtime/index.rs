@@ -15,19 +15,13 @@ use crate::api::{Module, keys::label};
 /// UID of the base pod that a Module is bound to, by its owner reference.
 pub fn base_uid(module: &Module) -> Option<&str> {
     let owners = module.metadata.owner_references.as_deref().unwrap_or_default();
-    owners
-        .iter()
-        .find(|owner| owner.kind == "Pod")
-        .map(|owner| owner.uid.as_str())
+    owners.iter().find(|owner| owner.kind == "Pod").map(|owner| owner.uid.as_str())
 }
 
 /// Name of the base pod that a Module is bound to, by its owner reference.
 pub fn base_name(module: &Module) -> Option<&str> {
     let owners = module.metadata.owner_references.as_deref().unwrap_or_default();
-    owners
-        .iter()
-        .find(|owner| owner.kind == "Pod")
-        .map(|owner| owner.name.as_str())
+    owners.iter().find(|owner| owner.kind == "Pod").map(|owner| owner.name.as_str())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,10 +52,7 @@ pub struct Modules {
 impl Modules {
     /// An index over `cache`.
     pub fn new(cache: Arc<Cache<Module>>) -> Self {
-        Self {
-            cache,
-            maps: RwLock::default(),
-        }
+        Self { cache, maps: RwLock::default() }
     }
 
     /// Takes note of an object from the watch.
@@ -95,8 +86,7 @@ impl Modules {
 
     /// Forgets a Module that was to be created, or is gone.
     pub fn forget(&self, module: &Module) {
-        self.cache
-            .forget(&kube::runtime::reflector::ObjectRef::from_obj(module));
+        self.cache.forget(&kube::runtime::reflector::ObjectRef::from_obj(module));
         self.drop_key(module);
     }
 
@@ -107,10 +97,7 @@ impl Modules {
 
     /// The Modules of a deployment, in all its revisions.
     pub fn of_deployment(&self, namespace: &str, deployment: &str) -> Vec<Arc<Module>> {
-        self.of(&Group::Deployment(
-            namespace.to_owned(),
-            crate::domain::names::label_safe(deployment),
-        ))
+        self.of(&Group::Deployment(namespace.to_owned(), crate::domain::names::label_safe(deployment)))
     }
 
     /// The Modules on a base pod.
@@ -121,14 +108,9 @@ impl Modules {
     fn of(&self, group: &Group) -> Vec<Arc<Module>> {
         let keys: Vec<Key> = {
             let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
-            maps.groups
-                .get(group)
-                .map(|keys| keys.iter().cloned().collect())
-                .unwrap_or_default()
+            maps.groups.get(group).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
         };
-        keys.iter()
-            .filter_map(|(namespace, name)| self.cache.named(namespace, name))
-            .collect()
+        keys.iter().filter_map(|(namespace, name)| self.cache.named(namespace, name)).collect()
     }
 }
 
@@ -138,14 +120,7 @@ fn key_of(module: &Module) -> Key {
 
 fn groups_of(module: &Module) -> Vec<Group> {
     let namespace = module.namespace().unwrap_or_default();
-    let label = |key: &str| {
-        module
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|labels| labels.get(key))
-            .cloned()
-    };
+    let label = |key: &str| module.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
     let mut groups = Vec::with_capacity(3);
     groups.extend(label(label::MODULE_REPLICA_SET).map(|set| Group::Set(namespace.clone(), set)));
     groups.extend(label(label::MODULE_DEPLOYMENT).map(|name| Group::Deployment(namespace.clone(), name)));

@@ -107,9 +107,7 @@ impl BasePod {
             annotations.retain(|key, _| key == keys::annotation::ARKLET_PORT);
         }
         for container in &mut self.spec.containers {
-            container
-                .ports
-                .retain(|port| port.name.as_deref() == Some(keys::ARKLET_PORT_NAME));
+            container.ports.retain(|port| port.name.as_deref() == Some(keys::ARKLET_PORT_NAME));
         }
         self.spec.containers.retain(|container| !container.ports.is_empty());
         self.status.conditions.retain(|condition| condition.type_ == "Ready");
@@ -136,20 +134,12 @@ impl BasePod {
     pub fn is_ready(&self) -> bool {
         self.status.phase.as_deref() == Some("Running")
             && self.status.pod_ip.is_some()
-            && self
-                .status
-                .conditions
-                .iter()
-                .any(|condition| condition.status == "True")
+            && self.status.conditions.iter().any(|condition| condition.status == "True")
     }
 
     /// Restarts of all its containers.
     pub fn restarts(&self) -> i64 {
-        self.status
-            .container_statuses
-            .iter()
-            .map(|status| status.restart_count)
-            .sum()
+        self.status.container_statuses.iter().map(|status| status.restart_count).sum()
     }
 
     /// Where its Arklet listens: the annotation, else the container port named `arklet`, else 1238.
@@ -167,17 +157,12 @@ impl BasePod {
             .flat_map(|container| &container.ports)
             .find(|port| port.name.as_deref() == Some(keys::ARKLET_PORT_NAME))
             .and_then(|port| u16::try_from(port.container_port).ok());
-        annotated
-            .or(declared)
-            .filter(|port| *port > 0)
-            .unwrap_or(keys::ARKLET_DEFAULT_PORT)
+        annotated.or(declared).filter(|port| *port > 0).unwrap_or(keys::ARKLET_DEFAULT_PORT)
     }
 
     /// How many module slots it may hold.
     pub fn max_modules(&self) -> Option<u32> {
-        self.labels()
-            .get(keys::label::MAX_MODULE_COUNT)
-            .and_then(|count| count.parse().ok())
+        self.labels().get(keys::label::MAX_MODULE_COUNT).and_then(|count| count.parse().ok())
     }
 }
 
@@ -275,11 +260,7 @@ mod tests {
             (serde_json::json!({}), serde_json::json!({}), 1238),
             (serde_json::json!({}), named.clone(), 1500),
             (annotated, named, 1600),
-            (
-                serde_json::json!({"annotations": {"koupleless.io/arklet-port": "many"}}),
-                serde_json::json!({}),
-                1238,
-            ),
+            (serde_json::json!({"annotations": {"koupleless.io/arklet-port": "many"}}), serde_json::json!({}), 1238),
         ] {
             let pod = pod(serde_json::json!({"metadata": metadata, "spec": spec}));
             assert_eq!(pod.arklet_port(), port, "{pod:?}");
@@ -289,10 +270,8 @@ mod tests {
     #[test]
     fn ready_means_running_with_an_address_and_the_condition() {
         let status = |phase: &str, ip: Option<&str>, ready: &str| {
-            pod(
-                serde_json::json!({"metadata": {}, "status": {"phase": phase, "podIP": ip, "conditions": [
-                {"type": "Initialized", "status": "True"}, {"type": "Ready", "status": ready}]}}),
-            )
+            pod(serde_json::json!({"metadata": {}, "status": {"phase": phase, "podIP": ip, "conditions": [
+                {"type": "Initialized", "status": "True"}, {"type": "Ready", "status": ready}]}}))
         };
         assert!(status("Running", Some("10.0.0.1"), "True").is_ready());
         assert!(!status("Running", Some("10.0.0.1"), "False").is_ready());

@@ -39,12 +39,7 @@ pub fn init(format: LogFormat, level: Option<&str>) -> Result<(), Error> {
 }
 
 fn directives(flag: Option<&str>, env: Option<&str>) -> String {
-    let given = [flag, env]
-        .into_iter()
-        .flatten()
-        .map(str::trim)
-        .find(|text| !text.is_empty())
-        .unwrap_or("info");
+    let given = [flag, env].into_iter().flatten().map(str::trim).find(|text| !text.is_empty()).unwrap_or("info");
     match given.to_ascii_lowercase().as_str() {
         level @ ("info" | "debug" | "trace") => format!("warn,module_controller={level}"),
         _ => given.to_owned(),
@@ -116,10 +111,7 @@ mod tests {
         });
         let lines: Vec<_> = out.lines().collect();
         assert_eq!(lines.len(), 2, "{out}");
-        assert!(
-            lines[0].contains("INFO") && lines[0].contains("installed module=\"a/b\""),
-            "{out}"
-        );
+        assert!(lines[0].contains("INFO") && lines[0].contains("installed module=\"a/b\""), "{out}");
         assert!(lines[1].contains("WARN") && lines[1].contains("but this"), "{out}");
         assert!(!out.contains('\u{1b}'), "no colour codes: {out}");
     }
@@ -131,10 +123,7 @@ mod tests {
             tracing::debug!(attempt = 2, "again");
         });
         let line: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
-        assert_eq!(
-            (&line["level"], &line["message"], &line["attempt"]),
-            (&"DEBUG".into(), &"again".into(), &2.into())
-        );
+        assert_eq!((&line["level"], &line["message"], &line["attempt"]), (&"DEBUG".into(), &"again".into(), &2.into()));
         assert_eq!(line["span"]["object"], "ns/x");
         assert!(line["timestamp"].is_string() && line["target"].is_string());
     }

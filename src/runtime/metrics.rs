@@ -124,27 +124,15 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("module_controller");
-        registry.register(
-            "reconciles",
-            "Reconciles by controller and result",
-            self.reconciles.clone(),
-        );
+        registry.register("reconciles", "Reconciles by controller and result", self.reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",
             "How long reconciles took",
             Unit::Seconds,
             self.reconcile_seconds.clone(),
         );
-        registry.register(
-            "api_writes",
-            "Writes to the API server by result",
-            self.api_writes.clone(),
-        );
-        registry.register(
-            "agent_calls",
-            "Calls to the agents of bases by outcome",
-            self.agent_calls.clone(),
-        );
+        registry.register("api_writes", "Writes to the API server by result", self.api_writes.clone());
+        registry.register("agent_calls", "Calls to the agents of bases by outcome", self.agent_calls.clone());
         registry.register_with_unit(
             "agent_call_duration",
             "How long calls to the agents of bases took",
@@ -155,38 +143,28 @@ impl Metrics {
         registry.register("modules", "Modules by phase", self.modules.clone());
         registry.register("bases", "Base pods by state", self.bases.clone());
         registry.register("leader", "1 while this process leads", self.leader.clone());
-        let build = BuildLabels {
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let build = BuildLabels { version: env!("CARGO_PKG_VERSION") };
         registry.register("build", "The running version", Info::new(build));
         self.registry.register_collector(Box::new(process::Process::new()));
     }
 
     /// The handle of one controller; to be taken once and kept.
     pub fn reconcile(&self, controller: Controller) -> ReconcileMetrics {
-        let counters = ReconcileResult::ALL.map(|result| {
-            self.reconciles
-                .get_or_create_owned(&ReconcileLabels { controller, result })
-        });
-        let seconds = self
-            .reconcile_seconds
-            .get_or_create_owned(&ControllerLabels { controller });
+        let counters = ReconcileResult::ALL
+            .map(|result| self.reconciles.get_or_create_owned(&ReconcileLabels { controller, result }));
+        let seconds = self.reconcile_seconds.get_or_create_owned(&ControllerLabels { controller });
         ReconcileMetrics { counters, seconds }
     }
 
     /// Counts a write to the API server.
     pub fn api_write(&self, resource: ApiResource, verb: ApiVerb, result: ApiResult) {
-        self.api_writes
-            .get_or_create(&WriteLabels { resource, verb, result })
-            .inc();
+        self.api_writes.get_or_create(&WriteLabels { resource, verb, result }).inc();
     }
 
     /// Counts a call to an agent and how long it took.
     pub fn agent_call(&self, command: AgentCommand, outcome: AgentOutcome, took: Duration) {
         self.agent_calls.get_or_create(&CallLabels { command, outcome }).inc();
-        self.agent_seconds
-            .get_or_create(&CommandLabels { command })
-            .observe(took.as_secs_f64());
+        self.agent_seconds.get_or_create(&CommandLabels { command }).observe(took.as_secs_f64());
     }
 
     /// How many sessions with bases are open.

@@ -103,17 +103,9 @@ pub struct Ops {
 impl Ops {
     /// At most `concurrency` calls at a time. `instance` names this process in Events.
     pub fn new(client: Client, concurrency: usize, metrics: Arc<Metrics>, instance: String) -> Self {
-        let reporter = Reporter {
-            controller: format!("koupleless.io/{MANAGER}"),
-            instance: Some(instance),
-        };
+        let reporter = Reporter { controller: format!("koupleless.io/{MANAGER}"), instance: Some(instance) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self {
-            client,
-            permits: Arc::new(Semaphore::new(concurrency.max(1))),
-            metrics,
-            recorder,
-        }
+        Self { client, permits: Arc::new(Semaphore::new(concurrency.max(1))), metrics, recorder }
     }
 
     /// The client, for watches.
@@ -137,17 +129,8 @@ impl Ops {
         let (verb_word, kind, name) = (verb.as_str(), K::kind(&()).into_owned(), name.to_owned());
         let result = match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(source)) => Err(Error::Api {
-                verb: verb_word,
-                kind,
-                name,
-                source: Box::new(source),
-            }),
-            Err(_) => Err(Error::Timeout {
-                verb: verb_word,
-                kind,
-                name,
-            }),
+            Ok(Err(source)) => Err(Error::Api { verb: verb_word, kind, name, source: Box::new(source) }),
+            Err(_) => Err(Error::Timeout { verb: verb_word, kind, name }),
         };
         if let Some(resource) = resource_label(&K::plural(&())) {
             self.metrics.api_write(resource, verb, result_label(&result));
@@ -158,20 +141,15 @@ impl Ops {
     /// Creates an object.
     pub async fn create<K: Writable>(&self, namespace: &str, object: &K) -> Result<K, Error> {
         let name = object.meta().name.clone().unwrap_or_default();
-        let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Create, &name, api.create(&params, object))
-            .await
+        self.call::<K, K>(ApiVerb::Create, &name, api.create(&params, object)).await
     }
 
     /// Changes what `patch` names (JSON merge patch). With `metadata.uid` in it only the object meant is changed.
     pub async fn patch<K: Writable>(&self, namespace: &str, name: &str, patch: &serde_json::Value) -> Result<K, Error> {
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Patch, name, api.patch(name, &params(), &Patch::Merge(patch)))
-            .await
+        self.call::<K, K>(ApiVerb::Patch, name, api.patch(name, &params(), &Patch::Merge(patch))).await
     }
 
     /// Changes what `patch` names in the status subresource.
@@ -182,29 +160,39 @@ impl Ops {
         patch: &serde_json::Value,
     ) -> Result<K, Error> {
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(
-            ApiVerb::Status,
-            name,
-            api.patch_status(name, &params(), &Patch::Merge(patch)),
-        )
-        .await
+        self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &Patch::Merge(patch))).await
     }
 
-    /// Deletes the object with this UID. Gives it as it is while finalizers hold it.
+    /// Deletes the object with this UID. Gives it as it is while finalizers hold it; one that is gone is gone.
     pub async fn delete<K: Writable>(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<K>, Error> {
-        let preconditions = Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        };
-        let params = DeleteParams {
-            preconditions: Some(preconditions),
-            ..DeleteParams::background()
-        };
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
         let api = self.api::<K>(namespace);
-        let deleted = self
-            .call::<K, _>(ApiVerb::Delete, name, api.delete(name, &params))
-            .await?;
-        Ok(deleted.left())
+        match self.call::<K, _>(ApiVerb::Delete, name, api.delete(name, &params)).await {
+            Ok(deleted) => Ok(deleted.left()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes `ours` off the finalizers of an object, if it has any of them; one that is gone is gone. Carries the UID
+    /// and the resource version: a finalizer that somebody else added meanwhile must not be lost.
+    pub async fn release<K: Writable>(&self, object: &K, ours: &[&str]) -> Result<(), Error> {
+        let metadata = object.meta();
+        let had = metadata.finalizers.as_deref().unwrap_or_default();
+        let left: Vec<&String> = had.iter().filter(|name| !ours.contains(&name.as_str())).collect();
+        if left.len() == had.len() {
+            return Ok(());
+        }
+        let patch = serde_json::json!({ "metadata": {
+            "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": left,
+        } });
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        match self.patch::<K>(namespace, metadata.name.as_deref().unwrap_or_default(), &patch).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads an object straight from the API server.
@@ -214,17 +202,8 @@ impl Ops {
         let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
         match read {
             Ok(Ok(object)) => Ok(object),
-            Ok(Err(source)) => Err(Error::Api {
-                verb: "get",
-                kind,
-                name,
-                source: Box::new(source),
-            }),
-            Err(_) => Err(Error::Timeout {
-                verb: "get",
-                kind,
-                name,
-            }),
+            Ok(Err(source)) => Err(Error::Api { verb: "get", kind, name, source: Box::new(source) }),
+            Err(_) => Err(Error::Timeout { verb: "get", kind, name }),
         }
     }
 
@@ -251,10 +230,7 @@ impl Ops {
 }
 
 fn params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// The API server refuses notes over 1 kB (events.k8s.io/v1).
@@ -268,9 +244,7 @@ fn bounded(note: String) -> String {
 }
 
 fn resource_label(plural: &str) -> Option<ApiResource> {
-    ApiResource::ALL
-        .into_iter()
-        .find(|resource| resource.as_str() == plural)
+    ApiResource::ALL.into_iter().find(|resource| resource.as_str() == plural)
 }
 
 fn result_label<T>(result: &Result<T, Error>) -> ApiResult {

@@ -67,10 +67,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Install("hello", "1.0.0", "hello-1.0.0"),
                 r#"SUCCESS / SUCCESS "Install Biz: hello:1.0.0 success" => Installed(Activated)"#,
             ),
-            (
-                Query,
-                "SUCCESS [hello:1.0.0 ACTIVATED /hello after 2] => [hello:1.0.0 Activated]",
-            ),
+            (Query, "SUCCESS [hello:1.0.0 ACTIVATED /hello after 2] => [hello:1.0.0 Activated]"),
             (
                 Install("hello", "1.0.0", "hello-1.0.0"),
                 r#"FAILED "install biz not success!" / REPEAT_BIZ "Biz: hello:1.0.0 has been installed or registered." => AlreadyThere"#,
@@ -79,14 +76,8 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Install("hello", "2.0.0", "hello-2.0.0"),
                 r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: java.lang.reflect.InvocationTargetException" => Rejected("java.lang.IllegalArgumentException: Child name [/hello] is not unique")"#,
             ),
-            (
-                Query,
-                "SUCCESS [hello:1.0.0 ACTIVATED /hello after 2] => [hello:1.0.0 Activated]",
-            ),
-            (
-                Uninstall("hello", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: hello:1.0.0 success." => Gone"#,
-            ),
+            (Query, "SUCCESS [hello:1.0.0 ACTIVATED /hello after 2] => [hello:1.0.0 Activated]"),
+            (Uninstall("hello", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: hello:1.0.0 success." => Gone"#),
             (
                 Uninstall("hello", "1.0.0"),
                 r#"FAILED "uninstall biz not success!" / NOT_FOUND_BIZ "Uninstall biz: hello:1.0.0 not found." => Gone"#,
@@ -95,14 +86,8 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Install("hello", "2.0.0", "hello-2.0.0"),
                 r#"SUCCESS / SUCCESS "Install Biz: hello:2.0.0 success" => Installed(Activated)"#,
             ),
-            (
-                Query,
-                "SUCCESS [hello:2.0.0 ACTIVATED /hello after 2] => [hello:2.0.0 Activated]",
-            ),
-            (
-                Uninstall("hello", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: hello:2.0.0 success." => Gone"#,
-            ),
+            (Query, "SUCCESS [hello:2.0.0 ACTIVATED /hello after 2] => [hello:2.0.0 Activated]"),
+            (Uninstall("hello", "2.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: hello:2.0.0 success." => Gone"#),
             (Query, "SUCCESS [] => []"),
         ],
     },
@@ -122,18 +107,12 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Query,
                 "SUCCESS [quiet:1.0.0 ACTIVATED / after 2, quiet:2.0.0 DEACTIVATED / after 2] => [quiet:1.0.0 Activated, quiet:2.0.0 Deactivated]",
             ),
-            (
-                Switch("quiet", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Switch biz: quiet:2.0.0 is activated." => Switched"#,
-            ),
+            (Switch("quiet", "2.0.0"), r#"SUCCESS / SUCCESS "Switch biz: quiet:2.0.0 is activated." => Switched"#),
             (
                 Query,
                 "SUCCESS [quiet:1.0.0 DEACTIVATED / after 3, quiet:2.0.0 ACTIVATED / after 3] => [quiet:1.0.0 Deactivated, quiet:2.0.0 Activated]",
             ),
-            (
-                Switch("quiet", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Switch biz: quiet:2.0.0 is activated." => Switched"#,
-            ),
+            (Switch("quiet", "2.0.0"), r#"SUCCESS / SUCCESS "Switch biz: quiet:2.0.0 is activated." => Switched"#),
             (
                 Query,
                 "SUCCESS [quiet:1.0.0 DEACTIVATED / after 3, quiet:2.0.0 ACTIVATED / after 3] => [quiet:1.0.0 Deactivated, quiet:2.0.0 Activated]",
@@ -146,26 +125,14 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Switch("nobody", "1.0.0"),
                 r#"FAILED "switch biz not success!" / NOT_FOUND_BIZ "Switch biz: nobody:1.0.0 not found." => NotFound"#,
             ),
-            (
-                Uninstall("quiet", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#,
-            ),
-            (
-                Query,
-                "SUCCESS [quiet:2.0.0 ACTIVATED / after 3] => [quiet:2.0.0 Activated]",
-            ),
+            (Uninstall("quiet", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#),
+            (Query, "SUCCESS [quiet:2.0.0 ACTIVATED / after 3] => [quiet:2.0.0 Activated]"),
             (
                 Install("quiet", "1.0.0", "quiet-1.0.0"),
                 r#"SUCCESS / SUCCESS "Install Biz: quiet:1.0.0 success" => Installed(Deactivated)"#,
             ),
-            (
-                Uninstall("quiet", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:2.0.0 success." => Gone"#,
-            ),
-            (
-                Query,
-                "SUCCESS [quiet:1.0.0 DEACTIVATED / after 2] => [quiet:1.0.0 Deactivated]",
-            ),
+            (Uninstall("quiet", "2.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:2.0.0 success." => Gone"#),
+            (Query, "SUCCESS [quiet:1.0.0 DEACTIVATED / after 2] => [quiet:1.0.0 Deactivated]"),
             (
                 Install("quiet", "2.0.0", "quiet-2.0.0"),
                 r#"SUCCESS / SUCCESS "Install Biz: quiet:2.0.0 success" => Installed(Activated)"#,
@@ -174,14 +141,8 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Query,
                 "SUCCESS [quiet:1.0.0 DEACTIVATED / after 2, quiet:2.0.0 ACTIVATED / after 2] => [quiet:1.0.0 Deactivated, quiet:2.0.0 Activated]",
             ),
-            (
-                Uninstall("quiet", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#,
-            ),
-            (
-                Uninstall("quiet", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:2.0.0 success." => Gone"#,
-            ),
+            (Uninstall("quiet", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#),
+            (Uninstall("quiet", "2.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:2.0.0 success." => Gone"#),
         ],
     },
     Conversation {
@@ -223,10 +184,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Install("misnamed", "1.0.0", "misnamed-1.0.0"),
                 r#"SUCCESS / SUCCESS "Install Biz: stranger:9.9.9 success" => WrongIdentity { found: [("stranger", "9.9.9")] }"#,
             ),
-            (
-                Query,
-                "SUCCESS [stranger:9.9.9 ACTIVATED / after 2] => [stranger:9.9.9 Activated]",
-            ),
+            (Query, "SUCCESS [stranger:9.9.9 ACTIVATED / after 2] => [stranger:9.9.9 Activated]"),
             (
                 Uninstall("misnamed", "1.0.0"),
                 r#"FAILED "uninstall biz not success!" / NOT_FOUND_BIZ "Uninstall biz: misnamed:1.0.0 not found." => Gone"#,
@@ -239,10 +197,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Install("stranger", "9.9.9", "misnamed-1.0.0"),
                 r#"FAILED "install biz not success!" / REPEAT_BIZ "Biz: stranger:9.9.9 has been installed or registered." => AlreadyThere"#,
             ),
-            (
-                Uninstall("stranger", "9.9.9"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: stranger:9.9.9 success." => Gone"#,
-            ),
+            (Uninstall("stranger", "9.9.9"), r#"SUCCESS / SUCCESS "Uninstall biz: stranger:9.9.9 success." => Gone"#),
             (Query, "SUCCESS [] => []"),
         ],
     },
@@ -254,10 +209,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 HastyInstall("slow", "1.0.0", "slow-1.0.0"),
                 r#"nothing => NoAnswer(Unknown("no answer from the agent within 1s"))"#,
             ),
-            (
-                Query,
-                "SUCCESS [slow:1.0.0 RESOLVED /slow after 1] => [slow:1.0.0 Resolved]",
-            ),
+            (Query, "SUCCESS [slow:1.0.0 RESOLVED /slow after 1] => [slow:1.0.0 Resolved]"),
             (
                 Install("slow", "1.0.0", "slow-1.0.0"),
                 r#"FAILED "FAILED:slow:1.0.0 installBiz conflict, exist unfinished command(installBiz) for this biz" => Conflict"#,
@@ -267,19 +219,10 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 r#"FAILED "FAILED:slow:1.0.0 uninstallBiz conflict, exist unfinished command(installBiz) for this biz" => Conflict"#,
             ),
             // The fifth connection falls on the loop of the first.
-            (
-                HastyQuery,
-                r#"nothing => Unknown("no answer from the agent within 1s")"#,
-            ),
+            (HastyQuery, r#"nothing => Unknown("no answer from the agent within 1s")"#),
             (Wait(Duration::from_secs(8)), ""),
-            (
-                Query,
-                "SUCCESS [slow:1.0.0 ACTIVATED /slow after 2] => [slow:1.0.0 Activated]",
-            ),
-            (
-                Uninstall("slow", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: slow:1.0.0 success." => Gone"#,
-            ),
+            (Query, "SUCCESS [slow:1.0.0 ACTIVATED /slow after 2] => [slow:1.0.0 Activated]"),
+            (Uninstall("slow", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: slow:1.0.0 success." => Gone"#),
         ],
     },
     Conversation {
@@ -299,18 +242,9 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Query,
                 "SUCCESS [quiet:1.0.0 ACTIVATED / after 2, slow:1.0.0 RESOLVED /slow after 1] => [quiet:1.0.0 Activated, slow:1.0.0 Resolved]",
             ),
-            (
-                Await,
-                r#"SUCCESS / SUCCESS "Install Biz: slow:1.0.0 success" => Installed(Activated)"#,
-            ),
-            (
-                Uninstall("quiet", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#,
-            ),
-            (
-                Uninstall("slow", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: slow:1.0.0 success." => Gone"#,
-            ),
+            (Await, r#"SUCCESS / SUCCESS "Install Biz: slow:1.0.0 success" => Installed(Activated)"#),
+            (Uninstall("quiet", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#),
+            (Uninstall("slow", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: slow:1.0.0 success." => Gone"#),
         ],
     },
     Conversation {
@@ -344,14 +278,8 @@ pub const CONVERSATIONS: &[Conversation] = &[
         base: Plain,
         steps: &[
             (Post("noSuchCommand", "{}"), r#"CMD_NOT_FOUND "please follow the doc""#),
-            (
-                Post("batchInstallBiz", "{}"),
-                r#"CMD_NOT_FOUND "please follow the doc""#,
-            ),
-            (
-                Post("installBiz", "{}"),
-                r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizUrl should not be blank""#,
-            ),
+            (Post("batchInstallBiz", "{}"), r#"CMD_NOT_FOUND "please follow the doc""#),
+            (Post("installBiz", "{}"), r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizUrl should not be blank""#),
             (
                 Post("installBiz", r#"{"bizName":"quiet","bizUrl":"file:///quiet.jar"}"#),
                 r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizName and bizVersion should be both blank or both not blank.""#,
@@ -360,18 +288,12 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Post("installBiz", r#"{"bizVersion":"1.0.0","bizUrl":"file:///quiet.jar"}"#),
                 r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizName and bizVersion should be both blank or both not blank.""#,
             ),
-            (
-                Post("uninstallBiz", "{}"),
-                r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizName should not be blank""#,
-            ),
+            (Post("uninstallBiz", "{}"), r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizName should not be blank""#),
             (
                 Post("uninstallBiz", r#"{"bizName":"quiet"}"#),
                 r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizVersion should not be blank""#,
             ),
-            (
-                Post("switchBiz", "{}"),
-                r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizName should not be blank""#,
-            ),
+            (Post("switchBiz", "{}"), r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizName should not be blank""#),
             (
                 Post("switchBiz", r#"{"bizName":"quiet"}"#),
                 r#"CMD_PROCESS_INTERNAL_ERROR "Internal Error: bizVersion should not be blank""#,
@@ -380,10 +302,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Raw("GET /queryAllBiz HTTP/1.1\r\nHost: base\r\n\r\n"),
                 r#""HTTP/1.1 500 Internal Server Error\r\nContent_Length: 42" "POST http request only supported by arklet""#,
             ),
-            (
-                Raw("POST /queryAllBiz HTTP/1.1\r\nHost: base\r\nContent-Length: 1\r\n\r\n{"),
-                "nothing, connection open",
-            ),
+            (Raw("POST /queryAllBiz HTTP/1.1\r\nHost: base\r\nContent-Length: 1\r\n\r\n{"), "nothing, connection open"),
             (
                 Raw("POST /queryAllBiz HTTP/1.1\r\nHost: base\r\nContent-Length: 2\r\n\r\n[]"),
                 "nothing, connection open",
@@ -416,34 +335,19 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Query,
                 "SUCCESS [quiet:1.0.0 DEACTIVATED / after 3, quiet:2.0.0 ACTIVATED / after 2] => [quiet:1.0.0 Deactivated, quiet:2.0.0 Activated]",
             ),
-            (
-                Uninstall("quiet", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#,
-            ),
-            (
-                Query,
-                "SUCCESS [quiet:2.0.0 ACTIVATED / after 2] => [quiet:2.0.0 Activated]",
-            ),
+            (Uninstall("quiet", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#),
+            (Query, "SUCCESS [quiet:2.0.0 ACTIVATED / after 2] => [quiet:2.0.0 Activated]"),
             (
                 Install("quiet", "1.0.0", "quiet-1.0.0"),
                 r#"SUCCESS / SUCCESS "Install Biz: quiet:1.0.0 success" => Installed(Activated)"#,
             ),
-            (
-                Switch("quiet", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Switch biz: quiet:2.0.0 is activated." => Switched"#,
-            ),
+            (Switch("quiet", "2.0.0"), r#"SUCCESS / SUCCESS "Switch biz: quiet:2.0.0 is activated." => Switched"#),
             (
                 Query,
                 "SUCCESS [quiet:1.0.0 DEACTIVATED / after 3, quiet:2.0.0 ACTIVATED / after 4] => [quiet:1.0.0 Deactivated, quiet:2.0.0 Activated]",
             ),
-            (
-                Uninstall("quiet", "1.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#,
-            ),
-            (
-                Uninstall("quiet", "2.0.0"),
-                r#"SUCCESS / SUCCESS "Uninstall biz: quiet:2.0.0 success." => Gone"#,
-            ),
+            (Uninstall("quiet", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:1.0.0 success." => Gone"#),
+            (Uninstall("quiet", "2.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: quiet:2.0.0 success." => Gone"#),
         ],
     },
 ];

@@ -54,11 +54,7 @@ impl Base {
             if let Some(status) = jvm.try_wait().expect("its status") {
                 panic!("the base ended with {status}: {}", last_line(&log));
             }
-            assert!(
-                begin.elapsed() < START,
-                "the base did not answer in {START:?}; its log is {}",
-                log.display()
-            );
+            assert!(begin.elapsed() < START, "the base did not answer in {START:?}; its log is {}", log.display());
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -67,8 +63,5 @@ impl Base {
 /// What a base said last; for one that didn't even start, what is missing.
 fn last_line(log: &std::path::Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    text.lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or("it said nothing; see above")
-        .to_owned()
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing; see above").to_owned()
 }

@@ -26,16 +26,10 @@ use play::{Jars, Target};
 
 /// The simulated base for each kind: instant where the real one takes some hundred milliseconds, else the same.
 fn config(kind: Kind) -> BaseConfig {
-    let plain = BaseConfig {
-        hang_every_fourth_during_install: true,
-        ..BaseConfig::default()
-    };
+    let plain = BaseConfig { hang_every_fourth_during_install: true, ..BaseConfig::default() };
     match kind {
         Kind::Plain => plain,
-        Kind::ActivateNew => BaseConfig {
-            activate_new: true,
-            ..plain
-        },
+        Kind::ActivateNew => BaseConfig { activate_new: true, ..plain },
     }
 }
 
@@ -50,29 +44,15 @@ fn describe_jars(sim: &Sim, jars: &Jars) {
         ("quiet-1.0.0", Behaviour::ok()),
         ("quiet-2.0.0", Behaviour::ok()),
         ("misnamed-1.0.0", Behaviour::ok().manifest("stranger", "9.9.9")),
-        (
-            "slow-1.0.0",
-            Behaviour::ok().context("/slow").slow(Duration::from_secs(8)),
-        ),
+        ("slow-1.0.0", Behaviour::ok().context("/slow").slow(Duration::from_secs(8))),
         ("failing-1.0.0", Behaviour::fails(no_price_list)),
         (
             "missing-1.0.0",
-            Behaviour::unfetchable(&format!(
-                "java.io.FileNotFoundException: {missing} (No such file or directory)"
-            )),
+            Behaviour::unfetchable(&format!("java.io.FileNotFoundException: {missing} (No such file or directory)")),
         ),
-        (
-            "corrupt-1.0.0",
-            Behaviour::unfetchable("java.util.zip.ZipException: zip END header not found"),
-        ),
-        (
-            "refused",
-            Behaviour::unfetchable("java.net.ConnectException: Connection refused"),
-        ),
-        (
-            "schemeless",
-            Behaviour::unfetchable("java.net.MalformedURLException: no protocol: quiet-1.0.0-ark-biz.jar"),
-        ),
+        ("corrupt-1.0.0", Behaviour::unfetchable("java.util.zip.ZipException: zip END header not found")),
+        ("refused", Behaviour::unfetchable("java.net.ConnectException: Connection refused")),
+        ("schemeless", Behaviour::unfetchable("java.net.MalformedURLException: no protocol: quiet-1.0.0-ark-biz.jar")),
         ("hanging", Behaviour::fetch_hangs()),
     ] {
         sim.jar(&jars.url(jar), behaviour);
@@ -85,12 +65,7 @@ async fn simulated_bases_give_the_answers() {
     let sim = Sim::start(0).await.expect("a simulator");
     describe_jars(&sim, &jars);
     let conversation = |(number, conversation): (usize, &'static Conversation)| {
-        let ip = IpAddr::from(Ipv4Addr::new(
-            127,
-            0,
-            77,
-            u8::try_from(number).expect("few conversations"),
-        ));
+        let ip = IpAddr::from(Ipv4Addr::new(127, 0, 77, u8::try_from(number).expect("few conversations")));
         let base = sim.base(ip);
         base.configure(|settings| *settings = config(conversation.base));
         let (sim, jars) = (&sim, &jars);
@@ -100,12 +75,8 @@ async fn simulated_bases_give_the_answers() {
                 Behaviour::unfetchable("java.net.SocketException: Unexpected end of file from server"),
             );
         };
-        let target = Target {
-            name: "simulated",
-            at: Endpoint { ip, port: sim.port() },
-            jars,
-            release: Box::new(release),
-        };
+        let target =
+            Target { name: "simulated", at: Endpoint { ip, port: sim.port() }, jars, release: Box::new(release) };
         async move { play::conversation(&target, conversation).await }
     };
     let differences: Vec<_> = join_all(CONVERSATIONS.iter().enumerate().map(conversation)).await;
@@ -117,10 +88,7 @@ fn real_bases_give_the_answers() {
     if !namespace::is_own() {
         return namespace::run_inside("real_bases_give_the_answers");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let differences = runtime.block_on(async {
         let jars = Jars::prepare().await;
         jars.require_built();
@@ -130,12 +98,7 @@ fn real_bases_give_the_answers() {
             async move {
                 let base =
                     jvm::Base::start(Ipv4Addr::new(10, 200, 5, 101 + number), 1301 + u16::from(number), kind).await;
-                let target = Target {
-                    name: "real",
-                    at: base.at,
-                    jars,
-                    release: Box::new(|| jars.release_hanging()),
-                };
+                let target = Target { name: "real", at: base.at, jars, release: Box::new(|| jars.release_hanging()) };
                 let mut differences = Vec::new();
                 // One after the other: which event loop a connection falls on depends on those before it.
                 for conversation in CONVERSATIONS.iter().filter(|conversation| conversation.base == kind) {

@@ -16,16 +16,7 @@ pub fn run_inside(test: &str) {
     let program = std::env::current_exe().expect("this program");
     let path = std::env::var("PATH").unwrap_or_default();
     let status = Command::new("unshare")
-        .args([
-            "--map-root-user",
-            "--net",
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "sh",
-            "-c",
-            SETUP,
-        ])
+        .args(["--map-root-user", "--net", "setpriv", "--pdeathsig", "KILL", "sh", "-c", SETUP])
         .arg(program)
         .args(["--exact", test, "--nocapture"])
         // Where ip lies for users without it on their path.

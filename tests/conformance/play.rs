@@ -52,12 +52,7 @@ impl Jars {
             }
         });
         let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/samples");
-        Self {
-            built,
-            own,
-            hanging,
-            downloads: Mutex::new(Some(downloads)),
-        }
+        Self { built, own, hanging, downloads: Mutex::new(Some(downloads)) }
     }
 
     /// Closes every download that hangs, and refuses new ones.
@@ -69,12 +64,7 @@ impl Jars {
 
     /// Fails with what to do if the samples aren't there.
     pub fn require_built(&self) {
-        for jar in [
-            "base.jar",
-            "hello-1.0.0-ark-biz.jar",
-            "quiet-2.0.0-ark-biz.jar",
-            "slow-1.0.0-ark-biz.jar",
-        ] {
+        for jar in ["base.jar", "hello-1.0.0-ark-biz.jar", "quiet-2.0.0-ark-biz.jar", "slow-1.0.0-ark-biz.jar"] {
             let jar = self.built.join(jar);
             assert!(jar.exists(), "there is no {}: run samples/java/build", jar.display());
         }
@@ -82,11 +72,7 @@ impl Jars {
 
     /// The file of a jar.
     pub fn path(&self, jar: &str) -> String {
-        let folder = if jar.starts_with("corrupt") {
-            &self.own
-        } else {
-            &self.built
-        };
+        let folder = if jar.starts_with("corrupt") { &self.own } else { &self.built };
         folder.join(format!("{jar}-ark-biz.jar")).display().to_string()
     }
 
@@ -107,9 +93,7 @@ pub async fn conversation(target: &Target<'_>, conversation: &Conversation) -> V
     let mut differences = Vec::new();
     let mut begun = None;
     for (number, (step, expected)) in conversation.steps.iter().enumerate() {
-        let got = play(target, *step, &mut begun)
-            .await
-            .replace(&*target.jars.built.to_string_lossy(), "<jars>");
+        let got = play(target, *step, &mut begun).await.replace(&*target.jars.built.to_string_lossy(), "<jars>");
         if std::env::var_os("CONFORMANCE_PRINT").is_some() {
             println!("{}: {}: {step:?}\n    {got}", target.name, conversation.name);
         }
@@ -127,12 +111,7 @@ pub async fn conversation(target: &Target<'_>, conversation: &Conversation) -> V
 
 /// Panics with the differences, if there are any.
 pub fn assert_none(differences: &[String]) {
-    assert!(
-        differences.is_empty(),
-        "{} answers differ:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
+    assert!(differences.is_empty(), "{} answers differ:\n{}", differences.len(), differences.join("\n"));
 }
 
 type Begun = Option<(Tap, JoinHandle<InstallOutcome>)>;
@@ -140,15 +119,7 @@ type Begun = Option<(Tap, JoinHandle<InstallOutcome>)>;
 async fn play(target: &Target<'_>, step: Step, begun: &mut Begun) -> String {
     let hasty = matches!(step, Step::HastyInstall(..) | Step::HastyQuery);
     let bounds = Bounds::default();
-    let bounds = if hasty {
-        Bounds {
-            query: HASTE,
-            install: HASTE,
-            ..bounds
-        }
-    } else {
-        bounds
-    };
+    let bounds = if hasty { Bounds { query: HASTE, install: HASTE, ..bounds } } else { bounds };
     let client = Client::new(bounds).expect("a client");
     let url = |jar| target.jars.url(jar);
     match step {
@@ -191,10 +162,8 @@ async fn play(target: &Target<'_>, step: Step, begun: &mut Begun) -> String {
             words::answer(&tap.heard(), &health)
         }
         Step::Post(path, body) => {
-            let request = format!(
-                "POST /{path} HTTP/1.1\r\nHost: base\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            );
+            let request =
+                format!("POST /{path} HTTP/1.1\r\nHost: base\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             words::raw(&exchange(target.at, request.as_bytes()).await)
         }
         Step::Raw(request) => words::raw(&exchange(target.at, request.as_bytes()).await),

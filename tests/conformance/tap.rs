@@ -23,14 +23,7 @@ impl Tap {
         let at = listener.local_addr().expect("its address");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let relay = tokio::spawn(relay(listener, base, Arc::clone(&heard)));
-        Self {
-            at: Endpoint {
-                ip: at.ip(),
-                port: at.port(),
-            },
-            heard,
-            relay,
-        }
+        Self { at: Endpoint { ip: at.ip(), port: at.port() }, heard, relay }
     }
 
     /// What the base said so far.

@@ -31,64 +31,37 @@ pub fn list(heard: &[u8], read: Result<Vec<Biz>, NoAnswer>) -> String {
         .map(|biz| {
             let identity = format!("{}:{}", text(&biz["bizName"]), text(&biz["bizVersion"]));
             let records = biz["bizStateRecords"].as_array().map_or(0, Vec::len);
-            format!(
-                "{identity} {} {} after {records}",
-                text(&biz["bizState"]),
-                text(&biz["webContextPath"])
-            )
+            format!("{identity} {} {} after {records}", text(&biz["bizState"]), text(&biz["webContextPath"]))
         })
         .collect();
     told.sort();
-    let mut read: Vec<_> = read
-        .iter()
-        .map(|biz| format!("{}:{} {:?}", biz.name, biz.version, biz.state))
-        .collect();
+    let mut read: Vec<_> = read.iter().map(|biz| format!("{}:{} {:?}", biz.name, biz.version, biz.state)).collect();
     read.sort();
     format!("{} [{}] => [{}]", said(heard), told.join(", "), read.join(", "))
 }
 
 /// An answer to something that the client doesn't send, and whether the connection is open after it.
 pub fn raw((heard, open): &(Vec<u8>, bool)) -> String {
-    let what = if heard.is_empty() {
-        "nothing".to_owned()
-    } else {
-        said(heard)
-    };
-    if *open {
-        format!("{what}, connection open")
-    } else {
-        what
-    }
+    let what = if heard.is_empty() { "nothing".to_owned() } else { said(heard) };
+    if *open { format!("{what}, connection open") } else { what }
 }
 
 /// `outer code "message" / inner code "message"`; an answer framed in another way shows its head first.
 fn said(heard: &[u8]) -> String {
     let Some((head, body)) = split(heard) else {
-        return if heard.is_empty() {
-            "nothing".to_owned()
-        } else {
-            "no head".to_owned()
-        };
+        return if heard.is_empty() { "nothing".to_owned() } else { "no head".to_owned() };
     };
-    let framing = if head == "HTTP/1.1 200 OK" {
-        String::new()
-    } else {
-        format!("{head:?} ")
-    };
+    let framing = if head == "HTTP/1.1 200 OK" { String::new() } else { format!("{head:?} ") };
     let Ok(reply) = serde_json::from_slice::<Value>(body) else {
         return format!("{framing}{:?}", String::from_utf8_lossy(body));
     };
     let pair = |value: &Value| {
         let code = value["code"].as_str()?;
-        let message = value["message"]
-            .as_str()
-            .map(|message| format!(" {:?}", masked(message)));
+        let message = value["message"].as_str().map(|message| format!(" {:?}", masked(message)));
         Some(format!("{code}{}", message.unwrap_or_default()))
     };
     let outer = pair(&reply).unwrap_or_else(|| "no code".to_owned());
-    let inner = pair(&reply["data"])
-        .map(|inner| format!(" / {inner}"))
-        .unwrap_or_default();
+    let inner = pair(&reply["data"]).map(|inner| format!(" / {inner}")).unwrap_or_default();
     format!("{framing}{outer}{inner}")
 }
 

@@ -28,11 +28,7 @@ where
     K::DynamicType: Default,
 {
     let object: K = serde_json::from_value(object).expect("an object");
-    let stored = space
-        .typed::<K>()
-        .create(&PostParams::default(), &object)
-        .await
-        .expect("it is created");
+    let stored = space.typed::<K>().create(&PostParams::default(), &object).await.expect("it is created");
     stored.meta().uid.clone().expect("a UID")
 }
 
@@ -42,13 +38,7 @@ fn uid(object: &Value) -> String {
 
 async fn gone(space: &Space, kind: &str, name: &str) {
     eventually(&format!("{kind} {name} is gone"), || async {
-        space
-            .api(kind)
-            .get_opt(name)
-            .await
-            .expect("an answer")
-            .is_none()
-            .then_some(())
+        space.api(kind).get_opt(name).await.expect("an answer").is_none().then_some(())
     })
     .await;
 }
@@ -74,11 +64,7 @@ async fn deleting_the_base_deployment_deletes_everything_above_it() {
         let object = owned_by(object, "koupleless.io/v1alpha1", "ModuleDeployment", owner, true);
         space.create("ModuleReplicaSet", &object, false).await.unwrap();
 
-        space
-            .typed::<Deployment>()
-            .delete("base", &DeleteParams::background())
-            .await
-            .unwrap();
+        space.typed::<Deployment>().delete("base", &DeleteParams::background()).await.unwrap();
         gone(&space, "ModuleDeployment", "hello").await;
         gone(&space, "ModuleReplicaSet", "hello-replicas-1").await;
     })
@@ -98,10 +84,7 @@ async fn a_module_goes_with_its_pod_but_waits_for_its_finalizer() {
             let object = owned_by(object, "v1", "Pod", ("base-a", &pod), false);
             space.create("Module", &object, false).await.unwrap();
         }
-        let now = DeleteParams {
-            grace_period_seconds: Some(0),
-            ..DeleteParams::background()
-        };
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
         space.typed::<Pod>().delete("base-a", &now).await.unwrap();
         gone(&space, "Module", "free").await;
         eventually("the held Module is ending", || async {

@@ -45,28 +45,13 @@ where
 {
     let client = client().await;
     // In a task, so that a failure is everybody's at once and not tried again by each test.
-    let installed = INSTALLED
-        .get_or_init(|| async { tokio::spawn(install(client.clone())).await.is_ok() })
-        .await;
-    assert!(
-        *installed,
-        "the kinds and policies can't be installed; the first test that failed says why"
-    );
-    let space = Space {
-        name: new_namespace(&client, policy).await,
-        client,
-    };
+    let installed = INSTALLED.get_or_init(|| async { tokio::spawn(install(client.clone())).await.is_ok() }).await;
+    assert!(*installed, "the kinds and policies can't be installed; the first test that failed says why");
+    let space = Space { name: new_namespace(&client, policy).await, client };
     let result = tokio::spawn(test(space.clone())).await;
     if result.is_err() {
-        let state = kubectl(&[
-            "-n",
-            &space.name,
-            "get",
-            "koupleless,deployments,pods,services,events",
-            "-o",
-            "yaml",
-        ])
-        .await;
+        let state =
+            kubectl(&["-n", &space.name, "get", "koupleless,deployments,pods,services,events", "-o", "yaml"]).await;
         eprintln!("--- left in namespace {}:\n{}{}", space.name, state.out, state.err);
     }
     space.delete().await;
@@ -110,10 +95,7 @@ async fn install(client: Client) {
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
     let said = kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &list).await;
     assert!(said.ok, "{}", said.err);
-    let space = Space {
-        name: new_namespace(&client, Policy::On).await,
-        client,
-    };
+    let space = Space { name: new_namespace(&client, Policy::On).await, client };
     wait_for_policies(&space).await;
     space.delete().await;
 }
@@ -129,22 +111,11 @@ async fn wait_for_policies(space: &Space) {
         })
     };
     let stored = serde_json::from_value(module("1")).expect("a Module");
-    modules
-        .create(&PostParams::default(), &stored)
-        .await
-        .expect("a Module is created");
+    modules.create(&PostParams::default(), &stored).await.expect("a Module is created");
     eventually("the policies are in use", || async {
         let deployment = space.create("ModuleDeployment", &refused, true).await;
-        let changed = modules
-            .patch(
-                "probe",
-                &PatchParams {
-                    dry_run: true,
-                    ..merge()
-                },
-                &Patch::Merge(module("2")),
-            )
-            .await;
+        let changed =
+            modules.patch("probe", &PatchParams { dry_run: true, ..merge() }, &Patch::Merge(module("2"))).await;
         let mut hint = refused.clone();
         hint["spec"]["template"] =
             json!({ "spec": { "module": { "name": "m", "version": "1", "url": "file:///m.jar" } } });
@@ -159,17 +130,10 @@ async fn wait_for_policies(space: &Space) {
 async fn new_namespace(client: &Client, policy: Policy) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let label = if policy == Policy::On { "on" } else { "off" };
-    let name = format!(
-        "contract-{}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let namespace: Namespace =
         serde_json::from_value(json!({ "metadata": { "name": name, "labels": { POLICY_LABEL: label } } })).unwrap();
-    Api::<Namespace>::all(client.clone())
-        .create(&PostParams::default(), &namespace)
-        .await
-        .expect("a new namespace");
+    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.expect("a new namespace");
     name
 }
 
@@ -200,10 +164,7 @@ impl Space {
         object["apiVersion"] = json!("koupleless.io/v1alpha1");
         object["kind"] = json!(kind);
         let body = serde_json::to_vec(&object).expect("JSON");
-        let params = PostParams {
-            dry_run,
-            ..PostParams::default()
-        };
+        let params = PostParams { dry_run, ..PostParams::default() };
         let request = Request::new(self.path(kind)).create(&params, body).expect("a request");
         self.client.request(request).await
     }
@@ -212,10 +173,7 @@ impl Space {
     pub async fn replace(&self, kind: &str, subresource: &str, object: &Value, dry_run: bool) -> kube::Result<Value> {
         let name = object["metadata"]["name"].as_str().expect("a name");
         let body = serde_json::to_vec(object).expect("JSON");
-        let params = PostParams {
-            dry_run,
-            ..PostParams::default()
-        };
+        let params = PostParams { dry_run, ..PostParams::default() };
         let request = match subresource {
             "" => Request::new(self.path(kind)).replace(name, &params, body),
             subresource => Request::new(self.path(kind)).replace_subresource(subresource, name, &params, body),
@@ -224,11 +182,7 @@ impl Space {
     }
 
     fn path(&self, kind: &str) -> String {
-        format!(
-            "/apis/koupleless.io/v1alpha1/namespaces/{}/{}s",
-            self.name,
-            kind.to_lowercase()
-        )
+        format!("/apis/koupleless.io/v1alpha1/namespaces/{}/{}s", self.name, kind.to_lowercase())
     }
 
     /// `kubectl create --dry-run=server`, which prints warnings and knows no unknown fields.
@@ -236,17 +190,12 @@ impl Space {
         let mut object = object.clone();
         object["apiVersion"] = json!("koupleless.io/v1alpha1");
         object["kind"] = json!(kind);
-        self.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string())
-            .await
+        self.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
     }
 
     /// The stored object without the book-keeping of field managers.
     pub async fn get(&self, kind: &str, name: &str) -> Value {
-        let object = self
-            .api(kind)
-            .get(name)
-            .await
-            .unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+        let object = self.api(kind).get(name).await.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
         let mut value = serde_json::to_value(object).expect("JSON");
         if let Some(metadata) = value["metadata"].as_object_mut() {
             metadata.remove("managedFields");
@@ -271,12 +220,7 @@ impl Space {
         let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
         for kind in ["ModuleDeployment", "ModuleReplicaSet", "Module"] {
             let api = self.api(kind);
-            for object in api
-                .list(&ListParams::default())
-                .await
-                .map(|list| list.items)
-                .unwrap_or_default()
-            {
+            for object in api.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
                 let _ = api.patch(&object.name_any(), &merge(), &none).await;
             }
         }

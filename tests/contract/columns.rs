@@ -17,30 +17,14 @@ async fn columns_show_what_a_user_asks_first() {
         stored["status"] = json!({
             "updatedReplicas": 1, "availableReplicas": 2, "releaseStatus": { "progress": "Executing" },
         });
-        space
-            .replace("ModuleDeployment", "status", &stored, false)
-            .await
-            .unwrap();
+        space.replace("ModuleDeployment", "status", &stored, false).await.unwrap();
         let said = space.kubectl(&["get", "mddeploy"]).await;
         assert_eq!(
             words(&said.out, 0),
-            [
-                "NAME",
-                "MODULE",
-                "VERSION",
-                "DESIRED",
-                "UPDATED",
-                "AVAILABLE",
-                "PHASE",
-                "AGE"
-            ],
+            ["NAME", "MODULE", "VERSION", "DESIRED", "UPDATED", "AVAILABLE", "PHASE", "AGE"],
             "{said:?}"
         );
-        assert_eq!(
-            words(&said.out, 1)[..7],
-            ["hello", "hello", "1.0.0", "2", "1", "2", "Executing"],
-            "{said:?}"
-        );
+        assert_eq!(words(&said.out, 1)[..7], ["hello", "hello", "1.0.0", "2", "1", "2", "Executing"], "{said:?}");
 
         let replica_set = json!({
             "metadata": { "name": "hello-replicas-1" },
@@ -48,20 +32,10 @@ async fn columns_show_what_a_user_asks_first() {
         });
         let mut stored = space.create("ModuleReplicaSet", &replica_set, false).await.unwrap();
         stored["status"] = json!({ "currentReplicas": 2, "availableReplicas": 1 });
-        space
-            .replace("ModuleReplicaSet", "status", &stored, false)
-            .await
-            .unwrap();
+        space.replace("ModuleReplicaSet", "status", &stored, false).await.unwrap();
         let said = space.kubectl(&["get", "mdrs"]).await;
-        assert_eq!(
-            words(&said.out, 0),
-            ["NAME", "MODULE", "VERSION", "DESIRED", "CURRENT", "AVAILABLE", "AGE"]
-        );
-        assert_eq!(
-            words(&said.out, 1)[..6],
-            ["hello-replicas-1", "hello", "1.0.0", "2", "2", "1"],
-            "{said:?}"
-        );
+        assert_eq!(words(&said.out, 0), ["NAME", "MODULE", "VERSION", "DESIRED", "CURRENT", "AVAILABLE", "AGE"]);
+        assert_eq!(words(&said.out, 1)[..6], ["hello-replicas-1", "hello", "1.0.0", "2", "2", "1"], "{said:?}");
 
         let module = json!({
             "metadata": { "name": "hello-1", "labels": { "koupleless.io/base-instance-name": "base-a" } },
@@ -71,11 +45,7 @@ async fn columns_show_what_a_user_asks_first() {
         stored["status"] = json!({ "status": "Upgrading", "message": "refused" });
         space.replace("Module", "status", &stored, false).await.unwrap();
         let said = space.kubectl(&["get", "md"]).await;
-        assert_eq!(
-            words(&said.out, 0),
-            ["NAME", "MODULE", "VERSION", "BASE", "PHASE", "MESSAGE", "AGE"],
-            "{said:?}"
-        );
+        assert_eq!(words(&said.out, 0), ["NAME", "MODULE", "VERSION", "BASE", "PHASE", "MESSAGE", "AGE"], "{said:?}");
         assert_eq!(
             words(&said.out, 1)[..6],
             ["hello-1", "hello", "1.0.0", "base-a", "Upgrading", "refused"],

@@ -18,9 +18,7 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
-    let found = of_kind(objects, kind)
-        .into_iter()
-        .find(|object| object["metadata"]["name"] == name);
+    let found = of_kind(objects, kind).into_iter().find(|object| object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
@@ -28,17 +26,8 @@ fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
 async fn the_default_install_is_taken_by_the_api_server() {
     in_namespace(Policy::On, |space| async move {
         // A dry run makes no namespace that the rest could stand in.
-        let text = rendered("config/default")
-            .await
-            .replace("module-deployment-system", &space.name);
-        let args = [
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--dry-run=server",
-            "-f",
-            "-",
-        ];
+        let text = rendered("config/default").await.replace("module-deployment-system", &space.name);
+        let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
         let said = kubectl_with(&args, &text).await;
         assert!(said.ok, "{}", said.err);
         // A pod that the namespace's own rule doesn't let in would be a warning here.
@@ -57,20 +46,12 @@ async fn the_namespaced_install_has_no_right_outside_its_namespace() {
     in_namespace(Policy::On, |space| async move {
         let text = rendered("config/namespaced").await;
         let objects = documents(&text);
-        for kind in [
-            "ClusterRole",
-            "ClusterRoleBinding",
-            "CustomResourceDefinition",
-            "ValidatingAdmissionPolicy",
-        ] {
+        for kind in ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingAdmissionPolicy"] {
             assert!(of_kind(&objects, kind).is_empty(), "{kind}");
         }
         let everywhere = documents(&rendered("config/default").await);
         let name = "module-deployment-manager-role";
-        assert_eq!(
-            named(&objects, "Role", name)["rules"],
-            named(&everywhere, "ClusterRole", name)["rules"]
-        );
+        assert_eq!(named(&objects, "Role", name)["rules"], named(&everywhere, "ClusterRole", name)["rules"]);
         let manager = named(&objects, "Deployment", "module-deployment-controller-manager");
         let args = &manager["spec"]["template"]["spec"]["containers"][0]["args"];
         assert_eq!(*args, json!(["--leader-elect", "--namespace=$(POD_NAMESPACE)"]));
@@ -93,26 +74,13 @@ async fn the_manager_keeps_v1s_names_and_needs_no_privilege() {
     let container = &pod["containers"][0];
     assert_eq!(container["command"], json!(["/manager"]));
     assert_eq!(container["args"], json!(["--leader-elect"]));
-    let ports: Vec<i64> = container["ports"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|p| p["containerPort"].as_i64())
-        .collect();
+    let ports: Vec<i64> =
+        container["ports"].as_array().unwrap().iter().filter_map(|p| p["containerPort"].as_i64()).collect();
     assert_eq!(ports, [8080, 8082]);
     for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
-        assert_eq!(
-            container[probe]["httpGet"],
-            json!({ "path": path, "port": "probes" }),
-            "{probe}"
-        );
+        assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "probes" }), "{probe}");
     }
-    let namespace = container["env"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|e| e["name"] == "POD_NAMESPACE")
-        .unwrap();
+    let namespace = container["env"].as_array().unwrap().iter().find(|e| e["name"] == "POD_NAMESPACE").unwrap();
     assert_eq!(namespace["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
 }
 
@@ -131,11 +99,7 @@ async fn the_samples_are_good() {
             let said = space.kubectl(&["apply", "--server-side", "-f", &path]).await;
             assert!(said.ok && said.err.is_empty(), "{}", said.err);
         }
-        let deployment = space
-            .typed::<ModuleDeployment>()
-            .get("hello")
-            .await
-            .expect("the sample");
+        let deployment = space.typed::<ModuleDeployment>().get("hello").await.expect("the sample");
         assert_eq!(validate(&deployment), []);
     })
     .await;
@@ -154,11 +118,7 @@ async fn the_policies_fit_the_schema() {
                 current.then(|| object["status"].clone())
             })
             .await;
-            assert_eq!(
-                status["typeChecking"]["expressionWarnings"],
-                Value::Null,
-                "{name}: {status:#}"
-            );
+            assert_eq!(status["typeChecking"]["expressionWarnings"], Value::Null, "{name}: {status:#}");
         }
     })
     .await;
@@ -170,9 +130,7 @@ async fn the_role_is_as_wide_as_it_must_be() {
     in_namespace(Policy::On, |space| async move {
         // Names of their own, so that tests beside this one, and a real install, aren't touched.
         let prefix = format!("{}-", space.name);
-        let text = rendered("config/rbac")
-            .await
-            .replace("module-deployment-system", &space.name);
+        let text = rendered("config/rbac").await.replace("module-deployment-system", &space.name);
         let text = text.replace("module-deployment-", &prefix);
         let said = kubectl_with(&["apply", "--server-side", "-f", "-"], &text).await;
         assert!(said.ok, "{}", said.err);
@@ -235,9 +193,7 @@ async fn review(space: Space) {
     }
     for line in RIGHTS.lines().filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [allowed, place, resource, verbs @ ..] = &words[..] else {
-            panic!("no right: {line}")
-        };
+        let [allowed, place, resource, verbs @ ..] = &words[..] else { panic!("no right: {line}") };
         let namespace = if *place == "own" { &space.name } else { "default" };
         for verb in verbs {
             let answer = may(&space, &user, namespace, resource, verb).await;
@@ -263,9 +219,6 @@ async fn may(space: &Space, user: &str, namespace: &str, resource: &str, verb: &
     }))
     .expect("a review");
     let reviews: Api<SubjectAccessReview> = Api::all(space.client.clone());
-    let answer = reviews
-        .create(&PostParams::default(), &review)
-        .await
-        .expect("an answer");
+    let answer = reviews.create(&PostParams::default(), &review).await.expect("an answer");
     answer.status.is_some_and(|status| status.allowed)
 }

@@ -43,10 +43,7 @@ async fn originals(space: &Space) -> Vec<(String, Value)> {
         ("Module", json!({ "module": info })),
     ] {
         let object = json!({ "metadata": { "name": "hello" }, "spec": spec });
-        stored.push((
-            kind.to_owned(),
-            space.create(kind, &object, false).await.expect("it is created"),
-        ));
+        stored.push((kind.to_owned(), space.create(kind, &object, false).await.expect("it is created")));
     }
     stored
 }
@@ -56,10 +53,7 @@ async fn attempt(space: &Space, kind: &str, original: &Value, path: &str, value:
     let mut object = original.clone();
     put(&mut object, path, value.clone());
     let subresource = if path.starts_with("status.") { "status" } else { "" };
-    space
-        .replace(kind, subresource, &object, true)
-        .await
-        .map_err(|error| error.to_string())
+    space.replace(kind, subresource, &object, true).await.map_err(|error| error.to_string())
 }
 
 fn readable(kind: &str, object: &Value) -> Result<(), serde_json::Error> {
@@ -76,11 +70,7 @@ async fn an_integer_that_does_not_fit_is_refused() {
         let originals = originals(&space).await;
         let mut tried = 0;
         for (kind, schema) in schemas() {
-            let original = &originals
-                .iter()
-                .find(|(known, _)| *known == kind)
-                .expect("every kind")
-                .1;
+            let original = &originals.iter().find(|(known, _)| *known == kind).expect("every kind").1;
             for path in paths(&schema, &|field| field["type"] == "integer") {
                 let field = path.split('.').fold(&schema, |at, name| &at["properties"][name]);
                 let over = match field["format"].as_str() {
@@ -109,11 +99,7 @@ async fn what_is_taken_where_texts_are_legal_is_readable() {
         let originals = originals(&space).await;
         let mut taken = 0;
         for (kind, schema) in schemas() {
-            let original = &originals
-                .iter()
-                .find(|(known, _)| *known == kind)
-                .expect("every kind")
-                .1;
+            let original = &originals.iter().find(|(known, _)| *known == kind).expect("every kind").1;
             for path in paths(&schema, &|field| field["x-kubernetes-int-or-string"] == true) {
                 for value in [
                     json!(i64::MAX),
@@ -147,11 +133,7 @@ async fn a_time_that_is_taken_is_readable() {
         let originals = originals(&space).await;
         let mut taken = 0;
         for (kind, schema) in schemas() {
-            let original = &originals
-                .iter()
-                .find(|(known, _)| *known == kind)
-                .expect("every kind")
-                .1;
+            let original = &originals.iter().find(|(known, _)| *known == kind).expect("every kind").1;
             for path in paths(&schema, &|field| field["format"] == "date-time") {
                 for text in [
                     "2026-11-20T18:30:52Z",

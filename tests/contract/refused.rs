@@ -42,9 +42,7 @@ enum Answer {
 }
 
 fn cases(file: &str) -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/bad")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bad").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_yaml_ng::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -95,10 +93,7 @@ async fn with_the_policy(space: &Space, case: &Case) {
         Answer::Hint { hint } => {
             result.unwrap_or_else(|error| panic!("{name}: {error}"));
             let said = space.kubectl_create("ModuleDeployment", &object).await;
-            return assert!(
-                said.ok && said.err.contains("Warning: ") && said.err.contains(hint),
-                "{name}: {said:?}"
-            );
+            return assert!(said.ok && said.err.contains("Warning: ") && said.err.contains(hint), "{name}: {said:?}");
         }
         Answer::Fine { .. } => {
             result.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -116,10 +111,7 @@ const FILES: [&str; 4] = ["shapes.yaml", "names.yaml", "numbers.yaml", "strategi
 #[test]
 fn every_broken_resource_has_a_name_of_its_own() {
     let all: Vec<Case> = FILES.into_iter().flat_map(cases).collect();
-    let broken = all
-        .iter()
-        .filter(|case| !matches!(case.answer, Answer::Fine { .. }))
-        .count();
+    let broken = all.iter().filter(|case| !matches!(case.answer, Answer::Fine { .. })).count();
     assert!(broken >= 40, "only {broken}");
     let mut names: Vec<&str> = all.iter().map(|case| case.name.as_str()).collect();
     names.sort_unstable();

@@ -11,10 +11,7 @@ async fn kubectl_scale_sets_scale_replicas_and_nothing_else() {
         put(&mut object, "spec.replicas", json!(-1));
         let mut stored = space.create("ModuleDeployment", &object, false).await.unwrap();
         stored["status"] = json!({ "replicas": 3, "selector": "module.koupleless.io/hello=true" });
-        space
-            .replace("ModuleDeployment", "status", &stored, false)
-            .await
-            .unwrap();
+        space.replace("ModuleDeployment", "status", &stored, false).await.unwrap();
 
         let said = space.kubectl(&["scale", "mddeploy/hello", "--replicas=4"]).await;
         assert!(said.ok, "{}", said.err);
@@ -37,12 +34,7 @@ async fn kubectl_scale_sets_scale_replicas_and_nothing_else() {
 async fn there_is_no_scale_before_the_operator_has_looked() {
     in_namespace(Policy::On, |space| async move {
         space.create("ModuleDeployment", &hello(), false).await.unwrap();
-        let refused = space
-            .api("ModuleDeployment")
-            .get_scale("hello")
-            .await
-            .unwrap_err()
-            .to_string();
+        let refused = space.api("ModuleDeployment").get_scale("hello").await.unwrap_err().to_string();
         assert!(refused.contains("\".spec.scaleReplicas\" does not exist"), "{refused}");
         let said = space.kubectl(&["scale", "mddeploy/hello", "--replicas=4"]).await;
         assert!(said.ok, "kubectl needs no present value: {}", said.err);
@@ -60,16 +52,9 @@ async fn a_negative_scale_is_refused() {
         assert!(!said.ok, "{}", said.out);
         let mut scale = serde_json::to_value(space.api("ModuleDeployment").get_scale("hello").await.unwrap()).unwrap();
         put(&mut scale, "spec.replicas", json!(-1));
-        let refused = space
-            .replace("ModuleDeployment", "scale", &scale, false)
-            .await
-            .unwrap_err()
-            .to_string();
+        let refused = space.replace("ModuleDeployment", "scale", &scale, false).await.unwrap_err().to_string();
         assert!(refused.contains("should be a non-negative integer"), "{refused}");
-        assert_eq!(
-            space.get("ModuleDeployment", "hello").await["spec"]["scaleReplicas"],
-            json!(2)
-        );
+        assert_eq!(space.get("ModuleDeployment", "hello").await["spec"]["scaleReplicas"], json!(2));
     })
     .await;
 }

@@ -21,10 +21,7 @@ async fn defaults_are_v1s() {
         put(&mut object, "spec.schedulingStrategy", json!({}));
         space.create("ModuleDeployment", &object, false).await.unwrap();
         let stored = space.get("ModuleDeployment", "empty").await;
-        assert_eq!(
-            stored["spec"]["schedulingStrategy"],
-            json!({ "schedulingPolicy": "scatter" })
-        );
+        assert_eq!(stored["spec"]["schedulingStrategy"], json!({ "schedulingPolicy": "scatter" }));
 
         // Where there is a default, a null makes place for it; V1 had no field that may be null.
         put(&mut object, "metadata.name", json!("null"));
@@ -32,10 +29,7 @@ async fn defaults_are_v1s() {
         object["spec"]["confirmBatchNum"] = Value::Null;
         space.create("ModuleDeployment", &object, false).await.unwrap();
         let stored = space.get("ModuleDeployment", "null").await;
-        assert_eq!(
-            stored["spec"]["schedulingStrategy"],
-            json!({ "schedulingPolicy": "scatter" })
-        );
+        assert_eq!(stored["spec"]["schedulingStrategy"], json!({ "schedulingPolicy": "scatter" }));
         assert_eq!(stored["spec"]["confirmBatchNum"], json!(0));
     })
     .await;
@@ -47,11 +41,7 @@ async fn unknown_fields_are_dropped_and_kubectl_says_so() {
         let mut object = hello();
         put(&mut object, "spec.pause", json!(true));
         put(&mut object, "spec.operationStrategy.currentGroupConfirmation", json!(2));
-        put(
-            &mut object,
-            "spec.template.metadata",
-            json!({ "creationTimestamp": null, "name": "x" }),
-        );
+        put(&mut object, "spec.template.metadata", json!({ "creationTimestamp": null, "name": "x" }));
         space.create("ModuleDeployment", &object, false).await.unwrap();
         let stored = space.get("ModuleDeployment", "hello").await;
         assert_eq!(stored["spec"]["pause"], Value::Null);
@@ -62,10 +52,9 @@ async fn unknown_fields_are_dropped_and_kubectl_says_so() {
         put(&mut object, "metadata.name", json!("old"));
         let said = space.kubectl_create("ModuleDeployment", &object).await;
         assert!(!said.ok);
-        for fragment in [
-            "unknown field \"spec.pause\"",
-            "unknown field \"spec.operationStrategy.currentGroupConfirmation\"",
-        ] {
+        for fragment in
+            ["unknown field \"spec.pause\"", "unknown field \"spec.operationStrategy.currentGroupConfirmation\""]
+        {
             assert!(said.err.contains(fragment), "{fragment}: {}", said.err);
         }
     })
@@ -99,13 +88,8 @@ async fn labels_and_annotations_of_a_template_are_kept() {
 #[tokio::test]
 async fn numbers_and_texts_both_pass_where_both_may_stand() {
     in_namespace(Policy::On, |space| async move {
-        for (index, (max, target)) in [
-            (json!(2), json!(8080)),
-            (json!("25%"), json!("http")),
-            (json!(0), json!(0)),
-        ]
-        .into_iter()
-        .enumerate()
+        for (index, (max, target)) in
+            [(json!(2), json!(8080)), (json!("25%"), json!("http")), (json!(0), json!(0))].into_iter().enumerate()
         {
             let strategy = json!({
                 "maxUnavailable": max,
@@ -116,10 +100,7 @@ async fn numbers_and_texts_both_pass_where_both_may_stand() {
             put(&mut object, "metadata.name", json!(name));
             put(&mut object, "spec.operationStrategy", strategy.clone());
             space.create("ModuleDeployment", &object, false).await.unwrap();
-            assert_eq!(
-                space.get("ModuleDeployment", &name).await["spec"]["operationStrategy"],
-                strategy
-            );
+            assert_eq!(space.get("ModuleDeployment", &name).await["spec"]["operationStrategy"], strategy);
         }
     })
     .await;
@@ -135,15 +116,8 @@ async fn a_template_stands_at_the_top_of_its_object() {
         let typed = space.typed::<ModuleTemplate>().get("hello").await.unwrap();
         assert_eq!(typed.template.unwrap().module().unwrap().version, "1.0.0");
         let short = json!({ "metadata": { "name": "short" }, "template": { "spec": { "module": { "name": "m" } } } });
-        let refused = space
-            .create("ModuleTemplate", &short, false)
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            refused.contains("template.spec.module.url: Required value"),
-            "{refused}"
-        );
+        let refused = space.create("ModuleTemplate", &short, false).await.unwrap_err().to_string();
+        assert!(refused.contains("template.spec.module.url: Required value"), "{refused}");
     })
     .await;
 }
@@ -154,31 +128,15 @@ async fn an_object_without_a_spec_is_listed_and_can_be_patched() {
     in_namespace(Policy::Off, |space| async move {
         for kind in ["ModuleDeployment", "ModuleReplicaSet", "Module"] {
             let object = json!({ "metadata": { "name": "bare", "finalizers": ["koupleless.io/module-existed"] } });
-            space
-                .create(kind, &object, false)
-                .await
-                .unwrap_or_else(|error| panic!("{kind}: {error}"));
+            space.create(kind, &object, false).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
         }
         let all = ListParams::default();
-        assert_eq!(
-            space.typed::<ModuleDeployment>().list(&all).await.unwrap().items[0].spec,
-            Default::default()
-        );
-        assert_eq!(
-            space.typed::<ModuleReplicaSet>().list(&all).await.unwrap().items[0].spec,
-            Default::default()
-        );
-        assert_eq!(
-            space.typed::<Module>().list(&all).await.unwrap().items[0].spec,
-            Default::default()
-        );
+        assert_eq!(space.typed::<ModuleDeployment>().list(&all).await.unwrap().items[0].spec, Default::default());
+        assert_eq!(space.typed::<ModuleReplicaSet>().list(&all).await.unwrap().items[0].spec, Default::default());
+        assert_eq!(space.typed::<Module>().list(&all).await.unwrap().items[0].spec, Default::default());
         for kind in ["ModuleDeployment", "ModuleReplicaSet", "Module"] {
             let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-            space
-                .api(kind)
-                .patch("bare", &merge(), &patch)
-                .await
-                .unwrap_or_else(|error| panic!("{kind}: {error}"));
+            space.api(kind).patch("bare", &merge(), &patch).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
         }
     })
     .await;

@@ -21,9 +21,7 @@ use crate::cluster::{Policy, Space, documents, in_namespace};
 
 /// The documents of one file.
 fn fixture(name: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/v1")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name);
     documents(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
@@ -59,10 +57,7 @@ fn through_its_type(object: &Value) -> Value {
 fn every_object_goes_through_its_type_without_loss() {
     let objects = custom_resources();
     let count = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).count();
-    assert_eq!(
-        (count("ModuleDeployment"), count("ModuleReplicaSet"), count("Module")),
-        (12, 14, 20)
-    );
+    assert_eq!((count("ModuleDeployment"), count("ModuleReplicaSet"), count("Module")), (12, 14, 20));
     for object in objects {
         assert_eq!(through_its_type(&object), object);
     }
@@ -70,10 +65,7 @@ fn every_object_goes_through_its_type_without_loss() {
 
 #[test]
 fn no_stored_deployment_is_refused_and_the_odd_one_is_hinted_at() {
-    for object in custom_resources()
-        .into_iter()
-        .filter(|object| object["kind"] == "ModuleDeployment")
-    {
+    for object in custom_resources().into_iter().filter(|object| object["kind"] == "ModuleDeployment") {
         let deployment: ModuleDeployment = serde_json::from_value(object).expect("a ModuleDeployment");
         let found = validation::validate(&deployment);
         let odd = deployment.metadata.name.as_deref() == Some("misspelt");
@@ -95,24 +87,8 @@ async fn every_object_goes_through_the_api_server_without_loss() {
         }
         let deployments: Api<ModuleDeployment> = space.typed();
         let modules: Api<Module> = space.typed();
-        assert_eq!(
-            deployments
-                .list(&ListParams::default())
-                .await
-                .expect("a typed list")
-                .items
-                .len(),
-            12
-        );
-        assert_eq!(
-            modules
-                .list(&ListParams::default())
-                .await
-                .expect("a typed list")
-                .items
-                .len(),
-            20
-        );
+        assert_eq!(deployments.list(&ListParams::default()).await.expect("a typed list").items.len(), 12);
+        assert_eq!(modules.list(&ListParams::default()).await.expect("a typed list").items.len(), 20);
     })
     .await;
 }
@@ -129,11 +105,7 @@ async fn surroundings(space: &Space) -> HashMap<String, String> {
         K::DynamicType: Default,
     {
         let object: K = serde_json::from_value(object).expect("an object");
-        let stored = space
-            .typed::<K>()
-            .create(&PostParams::default(), &object)
-            .await
-            .expect("it is created");
+        let stored = space.typed::<K>().create(&PostParams::default(), &object).await.expect("it is created");
         stored.meta().uid.clone().expect("a UID")
     }
     let mut uids = HashMap::new();
@@ -157,11 +129,7 @@ fn placeholder(kind: &str, name: &str) -> String {
 /// `object` with live UIDs for the placeholders.
 fn with_uids(object: &Value, uids: &HashMap<String, String>) -> Value {
     let mut object = object.clone();
-    for owner in object["metadata"]["ownerReferences"]
-        .as_array_mut()
-        .into_iter()
-        .flatten()
-    {
+    for owner in object["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
         let uid = owner["uid"].as_str().and_then(|uid| uids.get(uid));
         owner["uid"] = json!(uid.unwrap_or_else(|| panic!("no such owner: {owner}")));
     }
@@ -173,30 +141,13 @@ async fn store(space: &Space, object: &Value, uids: &mut HashMap<String, String>
     let kind = object["kind"].as_str().expect("a kind");
     let name = object["metadata"]["name"].as_str().expect("a name");
     let mut new = with_uids(object, uids);
-    let deleted = new["metadata"]
-        .as_object_mut()
-        .expect("metadata")
-        .remove("deletionTimestamp")
-        .is_some();
-    let mut stored = space
-        .create(kind, &new, false)
-        .await
-        .unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
-    uids.insert(
-        placeholder(kind, name),
-        stored["metadata"]["uid"].as_str().expect("a UID").to_owned(),
-    );
+    let deleted = new["metadata"].as_object_mut().expect("metadata").remove("deletionTimestamp").is_some();
+    let mut stored = space.create(kind, &new, false).await.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+    uids.insert(placeholder(kind, name), stored["metadata"]["uid"].as_str().expect("a UID").to_owned());
     stored["status"] = object["status"].clone();
-    space
-        .replace(kind, "status", &stored, false)
-        .await
-        .unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+    space.replace(kind, "status", &stored, false).await.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
     if deleted {
-        space
-            .api(kind)
-            .delete(name, &DeleteParams::background())
-            .await
-            .expect("it is deleted");
+        space.api(kind).delete(name, &DeleteParams::background()).await.expect("it is deleted");
     }
 }
 
@@ -210,10 +161,7 @@ async fn same_after_reading(space: &Space, fixture: &Value, uids: &HashMap<Strin
     assert_eq!(stored["spec"], expected["spec"], "{kind} {name}");
     assert_eq!(stored["status"], expected["status"], "{kind} {name}");
     for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName"] {
-        assert_eq!(
-            stored["metadata"][field], expected["metadata"][field],
-            "{kind} {name} {field}"
-        );
+        assert_eq!(stored["metadata"][field], expected["metadata"][field], "{kind} {name} {field}");
     }
     let deleted = |object: &Value| !object["metadata"]["deletionTimestamp"].is_null();
     assert_eq!(deleted(&stored), deleted(fixture), "{kind} {name}");

@@ -44,10 +44,7 @@ where
             tokio::spawn(serve(stream, request));
         }
     });
-    Endpoint {
-        ip: at.ip(),
-        port: at.port(),
-    }
+    Endpoint { ip: at.ip(), port: at.port() }
 }
 
 async fn read_request(stream: &mut TcpStream) -> String {
@@ -91,12 +88,8 @@ fn unknown<T: std::fmt::Debug>(result: Result<T, NoAnswer>, part: &str) {
 async fn a_reply_without_length_ends_with_the_connection() {
     let list =
         r#"{"code":"SUCCESS","data":[{"bizName":"a","bizVersion":"1","bizState":"activated","bizStateRecords":[{}]}]}"#;
-    let expected = vec![Biz {
-        name: "a".into(),
-        version: "1".into(),
-        state: BizState::Activated,
-        web_context_path: None,
-    }];
+    let expected =
+        vec![Biz { name: "a".into(), version: "1".into(), state: BizState::Activated, web_context_path: None }];
     for head in [
         OK.to_owned(),
         "HTTP/1.0 200 OK\r\n\r\n".to_owned(),
@@ -106,10 +99,8 @@ async fn a_reply_without_length_ends_with_the_connection() {
         let at = saying(format!("{head}{list}")).await;
         assert_eq!(client().query_all(at).await, Ok(expected.clone()), "{head}");
     }
-    let chunked = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{list}\r\n0\r\n\r\n",
-        list.len()
-    );
+    let chunked =
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{list}\r\n0\r\n\r\n", list.len());
     assert_eq!(client().query_all(saying(chunked).await).await, Ok(expected));
 }
 
@@ -136,11 +127,7 @@ async fn what_is_sent_is_json_over_a_fresh_connection() {
             let answer = r#"{"code":"SUCCESS","data":{"code":"SUCCESS"}}"#;
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
             let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
-            assert_eq!(
-                stream.read(&mut [0; 1]).await.unwrap_or(0),
-                0,
-                "the connection was used again"
-            );
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection was used again");
         }
     })
     .await;
@@ -151,14 +138,8 @@ async fn what_is_sent_is_json_over_a_fresh_connection() {
     let mut next = async || {
         let request = requests.recv().await.expect("a request");
         let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(
-            head.to_ascii_lowercase().contains("content-type: application/json"),
-            "{head}"
-        );
-        (
-            head.lines().next().map(str::to_owned),
-            serde_json::from_str::<serde_json::Value>(body).expect("JSON"),
-        )
+        assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
+        (head.lines().next().map(str::to_owned), serde_json::from_str::<serde_json::Value>(body).expect("JSON"))
     };
     let body = serde_json::json!({"bizName": "a\"b", "bizVersion": "1", "bizUrl": "http://x/a.jar?x={\n}"});
     assert_eq!(next().await, (Some("POST /installBiz HTTP/1.1".into()), body));
@@ -170,29 +151,17 @@ async fn what_is_sent_is_json_over_a_fresh_connection() {
 #[tokio::test]
 async fn cut_or_garbled_answers_are_unknown() {
     for (answer, part) in [
-        (
-            format!(r#"{OK}{{"code":"SUCCESS","data":[{{"bizName":"a","bizV"#),
-            "cannot be read",
-        ),
+        (format!(r#"{OK}{{"code":"SUCCESS","data":[{{"bizName":"a","bizV"#), "cannot be read"),
         (format!(r#"{OK}{{"code":"SUCCESS","data":[]"#), "cannot be read"),
         (format!("{OK}\u{1}\u{2}garbage"), "cannot be read"),
         (format!(r#"{OK}{{"code":"SUCCESS","data":[]}}{{"#), "cannot be read"),
-        (
-            format!(r#"{OK}{{"code":"SUCCESS","data":[{{"bizState":"ACTIVATED"}}]}}"#),
-            "the list cannot be read",
-        ),
-        (
-            format!(r#"{OK}{{"code":"FAILED","message":"no"}}"#),
-            "could not tell: no",
-        ),
+        (format!(r#"{OK}{{"code":"SUCCESS","data":[{{"bizState":"ACTIVATED"}}]}}"#), "the list cannot be read"),
+        (format!(r#"{OK}{{"code":"FAILED","message":"no"}}"#), "could not tell: no"),
         (format!(r#"{OK}{{"code":"MAYBE"}}"#), "could not tell"),
         (OK.to_owned(), "empty"),
         (String::new(), "broke off"),
         ("this is not HTTP\r\n\r\n".to_owned(), "broke off"),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"code\":\"SUCCESS\",\"data\":[]}".to_owned(),
-            "broke off",
-        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"code\":\"SUCCESS\",\"data\":[]}".to_owned(), "broke off"),
     ] {
         unknown(client().query_all(saying(answer).await).await, part);
     }
@@ -207,16 +176,8 @@ async fn other_statuses_are_unknown_and_redirects_are_not_followed() {
         async {}
     })
     .await;
-    for status in [
-        "301 Moved Permanently",
-        "302 Found",
-        "307 Temporary Redirect",
-        "308 Permanent Redirect",
-    ] {
-        let at = saying(format!(
-            "HTTP/1.1 {status}\r\nLocation: http://{elsewhere}/installBiz\r\n\r\n"
-        ))
-        .await;
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let at = saying(format!("HTTP/1.1 {status}\r\nLocation: http://{elsewhere}/installBiz\r\n\r\n")).await;
         let part = &status[..3];
         match client().install(at, "a", "1", "http://x/a.jar").await {
             InstallOutcome::NoAnswer(NoAnswer::Unknown(why)) => {
@@ -260,11 +221,7 @@ async fn an_endless_answer_is_given_up_at_the_bound() {
     }
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     // What the sockets' own buffers take comes on top of the bounds.
-    assert!(
-        sent.load(Ordering::SeqCst) < 64 << 20,
-        "{}",
-        sent.load(Ordering::SeqCst)
-    );
+    assert!(sent.load(Ordering::SeqCst) < 64 << 20, "{}", sent.load(Ordering::SeqCst));
 
     let announced = saying("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n{").await;
     unknown(client().query_all(announced).await, "larger than");
@@ -289,10 +246,7 @@ async fn hangs_end_at_their_time_and_are_unknown() {
         unknown(client.query_all(at).await, "within 300ms");
         unknown(client.health(at).await, "within 300ms");
         let late = || NoAnswer::Unknown("no answer from the agent within 300ms".to_owned());
-        assert_eq!(
-            client.install(at, "a", "1", "u").await,
-            InstallOutcome::NoAnswer(late())
-        );
+        assert_eq!(client.install(at, "a", "1", "u").await, InstallOutcome::NoAnswer(late()));
         assert_eq!(client.uninstall(at, "a", "1").await, UninstallOutcome::NoAnswer(late()));
         assert_eq!(client.switch(at, "a", "1").await, SwitchOutcome::NoAnswer(late()));
     }
@@ -304,10 +258,7 @@ async fn only_a_connection_that_never_was_is_not_sent() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a listener");
     let at = listener.local_addr().expect("its address");
     drop(listener);
-    let at = Endpoint {
-        ip: at.ip(),
-        port: at.port(),
-    };
+    let at = Endpoint { ip: at.ip(), port: at.port() };
     match client().install(at, "a", "1", "u").await {
         InstallOutcome::NoAnswer(NoAnswer::NotSent(why)) => {
             assert!(why.contains("refused"), "{why}")
@@ -329,21 +280,9 @@ async fn connecting_has_a_time_of_its_own() {
     while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(at)).await {
         waiting.push(stream);
     }
-    let bounds = Bounds {
-        connect: Duration::from_millis(200),
-        ..Bounds::default()
-    };
+    let bounds = Bounds { connect: Duration::from_millis(200), ..Bounds::default() };
     let client = Client::new(bounds).expect("a client");
-    let outcome = client
-        .uninstall(
-            Endpoint {
-                ip: at.ip(),
-                port: at.port(),
-            },
-            "a",
-            "1",
-        )
-        .await;
+    let outcome = client.uninstall(Endpoint { ip: at.ip(), port: at.port() }, "a", "1").await;
     let why = "no connection to the agent in time".to_owned();
     assert_eq!(outcome, UninstallOutcome::NoAnswer(NoAnswer::NotSent(why)));
 }
@@ -414,14 +353,8 @@ async fn the_outcomes_of_an_install() {
 async fn the_outcomes_of_an_uninstall() {
     use UninstallOutcome::*;
     for (reply, outcome) in [
-        (
-            r#"{"code":"SUCCESS","data":{"code":"SUCCESS","message":"Uninstall biz: a:1 success."}}"#,
-            Gone,
-        ),
-        (
-            r#"{"code":"FAILED","data":{"code":"NOT_FOUND_BIZ","message":"Uninstall biz: a:1 not found."}}"#,
-            Gone,
-        ),
+        (r#"{"code":"SUCCESS","data":{"code":"SUCCESS","message":"Uninstall biz: a:1 success."}}"#, Gone),
+        (r#"{"code":"FAILED","data":{"code":"NOT_FOUND_BIZ","message":"Uninstall biz: a:1 not found."}}"#, Gone),
         (
             r#"{"code":"FAILED","message":"FAILED:a:1 uninstallBiz conflict, exist unfinished command(installBiz) for this biz"}"#,
             Conflict,
@@ -430,16 +363,9 @@ async fn the_outcomes_of_an_uninstall() {
             r#"{"code":"CMD_PROCESS_INTERNAL_ERROR","errorStackTrace":"a.B: x\nCaused by: c.D: no Spring"}"#,
             Failed("c.D: no Spring".into()),
         ),
-        (
-            r#"{"code":"SUCCESS","data":{"code":"ILLEGAL_STATE_BIZ","message":"resolved"}}"#,
-            Failed("resolved".into()),
-        ),
+        (r#"{"code":"SUCCESS","data":{"code":"ILLEGAL_STATE_BIZ","message":"resolved"}}"#, Failed("resolved".into())),
     ] {
-        assert_eq!(
-            client().uninstall(replying(reply).await, "a", "1").await,
-            outcome,
-            "{reply}"
-        );
+        assert_eq!(client().uninstall(replying(reply).await, "a", "1").await, outcome, "{reply}");
     }
 }
 
@@ -447,28 +373,12 @@ async fn the_outcomes_of_an_uninstall() {
 async fn the_outcomes_of_a_switch() {
     use SwitchOutcome::*;
     for (reply, outcome) in [
-        (
-            r#"{"code":"SUCCESS","data":{"code":"SUCCESS","message":"Switch biz: a:1 is activated."}}"#,
-            Switched,
-        ),
-        (
-            r#"{"code":"FAILED","data":{"code":"NOT_FOUND_BIZ"},"message":"switch biz not success!"}"#,
-            NotFound,
-        ),
-        (
-            r#"{"code":"FAILED","message":"x conflict, exist unfinished command(switchBiz) for this biz"}"#,
-            Conflict,
-        ),
-        (
-            r#"{"code":"FAILED","data":{"code":"ILLEGAL_STATE_BIZ","message":"broken"}}"#,
-            Failed("broken".into()),
-        ),
+        (r#"{"code":"SUCCESS","data":{"code":"SUCCESS","message":"Switch biz: a:1 is activated."}}"#, Switched),
+        (r#"{"code":"FAILED","data":{"code":"NOT_FOUND_BIZ"},"message":"switch biz not success!"}"#, NotFound),
+        (r#"{"code":"FAILED","message":"x conflict, exist unfinished command(switchBiz) for this biz"}"#, Conflict),
+        (r#"{"code":"FAILED","data":{"code":"ILLEGAL_STATE_BIZ","message":"broken"}}"#, Failed("broken".into())),
     ] {
-        assert_eq!(
-            client().switch(replying(reply).await, "a", "1").await,
-            outcome,
-            "{reply}"
-        );
+        assert_eq!(client().switch(replying(reply).await, "a", "1").await, outcome, "{reply}");
     }
 }
 
@@ -480,24 +390,12 @@ async fn health_with_and_without_metaspace() {
     .await;
     assert_eq!(client().health(without).await, Ok(Health { metaspace: None }));
     let with = replying(r#"{"code":"SUCCESS","data":{"healthData":{"jvm":{"java max metaspace":-1,"java committed metaspace":2,"java used metaspace":1}}}}"#).await;
-    let metaspace = Metaspace {
-        max: None,
-        committed: 2,
-        used: 1,
-    };
-    assert_eq!(
-        client().health(with).await,
-        Ok(Health {
-            metaspace: Some(metaspace)
-        })
-    );
+    let metaspace = Metaspace { max: None, committed: 2, used: 1 };
+    assert_eq!(client().health(with).await, Ok(Health { metaspace: Some(metaspace) }));
 }
 
 #[test]
 fn an_endpoint_is_written_as_in_a_url() {
-    let at = Endpoint {
-        ip: "fd00::1".parse().expect("an address"),
-        port: 1238,
-    };
+    let at = Endpoint { ip: "fd00::1".parse().expect("an address"), port: 1238 };
     assert_eq!(at.to_string(), "[fd00::1]:1238");
 }

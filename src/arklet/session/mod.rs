@@ -91,14 +91,7 @@ impl Sessions {
         stop: CancellationToken,
     ) -> Arc<Self> {
         let open = Mutex::new(HashMap::new());
-        Arc::new(Self {
-            client,
-            clock,
-            health_interval,
-            world,
-            open,
-            stop,
-        })
+        Arc::new(Self { client, clock, health_interval, world, open, stop })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -194,11 +187,7 @@ impl Sessions {
     fn end_if_idle(&self, session: &Arc<Session>) -> bool {
         let mut open = self.open();
         let idle = session.state().is_idle();
-        if idle
-            && open
-                .get(&session.base.uid)
-                .is_some_and(|known| Arc::ptr_eq(known, session))
-        {
+        if idle && open.get(&session.base.uid).is_some_and(|known| Arc::ptr_eq(known, session)) {
             open.remove(&session.base.uid);
         }
         idle

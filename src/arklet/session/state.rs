@@ -132,8 +132,11 @@ impl State {
 
     /// Puts or replaces the wish of one Module in the slot `name`. A changed version or URL is tried at once,
     /// whatever failed before.
-    pub fn wish(&mut self, name: &str, wish: Wish) {
+    pub fn wish(&mut self, name: &str, mut wish: Wish) {
         let slot = self.slots.entry(name.to_owned()).or_default();
+        // Who holds a contested slot goes on holding it while its older Modules make room for newer ones.
+        let of_owner = slot.wishes.iter().filter(|known| known.owner == wish.owner);
+        wish.created = of_owner.map(|known| known.created).fold(wish.created, i64::min);
         match slot.wishes.iter_mut().find(|known| known.module == wish.module) {
             Some(known) => {
                 let another_try =
@@ -166,7 +169,8 @@ impl State {
         self.next_look = 0;
         self.sequence += 1;
         for slot in self.slots.values_mut() {
-            slot.touched = self.sequence;
+            // A list that was asked for before doesn't count, not even as an empty one.
+            (slot.touched, slot.unknown) = (self.sequence, true);
         }
     }
 
@@ -182,36 +186,18 @@ impl State {
         let mut installs = self.installs();
         for name in names {
             match self.step(&name, now) {
-                Step::Look => self.look_wanted = true,
+                // A look that is under way answers it, or says that it can't.
+                Step::Look => self.look_wanted |= self.looking_since.is_none(),
                 Step::Install { .. } if installs >= INSTALLS_AT_ONCE => {}
                 Step::Install { version, url } => {
                     installs += 1;
-                    commands.push(self.begin(
-                        &name,
-                        Command::Install {
-                            name: name.clone(),
-                            version,
-                            url,
-                        },
-                    ));
+                    commands.push(self.begin(&name, Command::Install { name: name.clone(), version, url }));
                 }
                 Step::Uninstall { version } => {
-                    commands.push(self.begin(
-                        &name,
-                        Command::Uninstall {
-                            name: name.clone(),
-                            version,
-                        },
-                    ));
+                    commands.push(self.begin(&name, Command::Uninstall { name: name.clone(), version }));
                 }
                 Step::Switch { version } => {
-                    commands.push(self.begin(
-                        &name,
-                        Command::Switch {
-                            name: name.clone(),
-                            version,
-                        },
-                    ));
+                    commands.push(self.begin(&name, Command::Switch { name: name.clone(), version }));
                 }
                 Step::WaitUntil(_) | Step::Idle => {}
             }
@@ -249,9 +235,7 @@ impl State {
             return Step::Idle;
         }
         if let Some((_, version)) = slot.strays.first() {
-            return Step::Uninstall {
-                version: version.clone(),
-            };
+            return Step::Uninstall { version: version.clone() };
         }
         plan_slot(&slot.wishes, &self.observation(name, slot), &slot.history, now)
     }
@@ -270,10 +254,9 @@ impl State {
 
     fn observation(&self, name: &str, slot: &Slot) -> Observation {
         match &self.list {
-            Some(list) if !slot.unknown => Observation::Known {
-                at: self.listed_at,
-                versions: list.get(name).cloned().unwrap_or_default(),
-            },
+            Some(list) if !slot.unknown => {
+                Observation::Known { at: self.listed_at, versions: list.get(name).cloned().unwrap_or_default() }
+            }
             _ => Observation::Unknown,
         }
     }
@@ -310,8 +293,7 @@ impl State {
             // An outcome of another kind than its command can't be made: nothing is known then.
             (command, _) => self.unclear(command.name().unwrap_or_default()),
         }
-        self.slots
-            .retain(|_, slot| !slot.wishes.is_empty() || slot.in_flight.is_some() || !slot.strays.is_empty());
+        self.slots.retain(|_, slot| !slot.wishes.is_empty() || slot.in_flight.is_some() || !slot.strays.is_empty());
     }
 
     fn looked(&mut self, result: Result<Vec<Biz>, NoAnswer>, now: i64) {
@@ -338,6 +320,7 @@ impl State {
                 self.look_wanted |= slot.unknown && slot.in_flight.is_none();
             } else {
                 slot.unknown = false;
+                note_listed(slot, fresh.get(name));
                 forgive_active(slot, fresh.get(name));
                 note_broken(slot, fresh.get(name), &self.seed, now);
             }
@@ -350,9 +333,7 @@ impl State {
         self.failed_looks += 1;
         self.look_wanted = true;
         let wait = backoff::after(self.failed_looks, &self.seed);
-        let wait = i64::try_from(wait.as_millis())
-            .unwrap_or(i64::MAX)
-            .min(self.health_interval);
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).min(self.health_interval);
         self.next_look = now + wait;
         // A base that is installing may hang: that says nothing about it.
         if self.installs() == 0 {
@@ -369,6 +350,14 @@ impl State {
     }
 
     fn installed(&mut self, name: &str, version: &str, outcome: InstallOutcome, now: i64) {
+        let record = self.slots.get_mut(name).and_then(|slot| slot.history.get_mut(version));
+        if let Some(record) = record {
+            match &outcome {
+                InstallOutcome::NoAnswer(NoAnswer::Unknown(_)) => record.install_unclear = true,
+                InstallOutcome::NoAnswer(NoAnswer::NotSent(_)) | InstallOutcome::Conflict => {}
+                _ => record.install_unclear = false,
+            }
+        }
         match outcome {
             InstallOutcome::Installed(state) => {
                 self.heard(now);
@@ -395,10 +384,7 @@ impl State {
 
     fn wrong_identity(&mut self, name: &str, version: &str, found: Vec<(String, String)>, now: i64) {
         self.heard(now);
-        let names: Vec<String> = found
-            .iter()
-            .map(|(name, version)| format!("{name}:{version}"))
-            .collect();
+        let names: Vec<String> = found.iter().map(|(name, version)| format!("{name}:{version}")).collect();
         let message = format!(
             "the jar's manifest names {}, not {name}:{version}; correct the module's name and version, or the URL",
             names.join(", ")
@@ -425,7 +411,9 @@ impl State {
             if answered {
                 slot.strays.remove(&(name.to_owned(), version.to_owned()));
             }
-            slot.history.entry(version.to_owned()).or_default().uninstall_answered |= answered;
+            let record = slot.history.entry(version.to_owned()).or_default();
+            record.uninstall_answered |= answered;
+            record.install_unclear &= !answered;
         }
         match outcome {
             UninstallOutcome::Gone => {
@@ -433,10 +421,7 @@ impl State {
                 self.set(name, version, None);
                 // What made the last install fail isn't forgotten: a broken biz that was removed is tried again later.
                 let leaving = self.slots.get(name).is_some_and(|slot| {
-                    !slot
-                        .wishes
-                        .iter()
-                        .any(|wish| wish.version == version && wish.kind == WishKind::Run)
+                    !slot.wishes.iter().any(|wish| wish.version == version && wish.kind == WishKind::Run)
                 });
                 if leaving {
                     self.succeeded(name, version);
@@ -465,7 +450,12 @@ impl State {
                 }
                 self.set(name, version, Some(BizState::Active));
             }
-            SwitchOutcome::NotFound => self.unclear(name),
+            SwitchOutcome::NotFound => {
+                self.heard(now);
+                let error = "the agent lists the biz, but does not find it to switch to it".to_owned();
+                self.failed(name, version, error, now);
+                self.unclear(name);
+            }
             SwitchOutcome::Conflict => self.conflict(name, version, now),
             SwitchOutcome::Failed(cause) => {
                 self.heard(now);
@@ -483,6 +473,9 @@ impl State {
         if let NoAnswer::Unknown(reason) = no_answer {
             // It may have happened, and it may happen yet: the agent queues what its client gave up on.
             self.failed(name, version, format!("{command} got no answer: {reason}"), now);
+        } else if let Some(slot) = self.slots.get_mut(name) {
+            // A list may well be answered while this isn't: no hot loop of both.
+            slot.history.entry(version.to_owned()).or_default().retry_at = Some(now + LOOK_AGAIN_MS);
         }
     }
 
@@ -539,20 +532,12 @@ impl State {
     pub fn report(&mut self, name: &str, module: &str, now: i64) -> Option<Told> {
         let slot = self.slots.get(name)?;
         let verdict = verdict(module, &slot.wishes, &self.observation(name, slot), &slot.history)?;
-        let entry = self
-            .told
-            .entry(module.to_owned())
-            .or_insert_with(|| (verdict.clone(), now));
+        let entry = self.told.entry(module.to_owned()).or_insert_with(|| (verdict.clone(), now));
         if entry.0 != verdict {
             *entry = (verdict, now);
         }
         let (verdict, since) = entry.clone();
-        Some(Told {
-            verdict,
-            since,
-            silent_since: self.silent_since,
-            silence: self.silence.clone(),
-        })
+        Some(Told { verdict, since, silent_since: self.silent_since, silence: self.silence.clone() })
     }
 
     /// Whether the agent didn't answer when it was last asked.
@@ -563,10 +548,7 @@ impl State {
     /// Every Module with a wish here, with its slot's name.
     pub fn modules(&self) -> Vec<(String, String)> {
         let wishes = |(name, slot): (&String, &Slot)| {
-            slot.wishes
-                .iter()
-                .map(|wish| (name.clone(), wish.module.clone()))
-                .collect::<Vec<_>>()
+            slot.wishes.iter().map(|wish| (name.clone(), wish.module.clone())).collect::<Vec<_>>()
         };
         self.slots.iter().flat_map(wishes).collect()
     }
@@ -576,9 +558,7 @@ impl State {
         if self.slots.get(name).is_some_and(|slot| slot.unknown) {
             return None;
         }
-        self.list
-            .as_ref()
-            .map(|list| list.get(name).cloned().unwrap_or_default())
+        self.list.as_ref().map(|list| list.get(name).cloned().unwrap_or_default())
     }
 }
 
@@ -588,6 +568,13 @@ fn record_failure(slot: &mut Slot, version: &str, error: String, seed: &str, now
     record.error = Some(error);
     let wait = backoff::after(record.failures, &format!("{seed}/{version}"));
     record.retry_at = Some(now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).max(LOOK_AGAIN_MS));
+}
+
+/// What a list shows has come: nobody waits for the end of its install any more.
+fn note_listed(slot: &mut Slot, versions: Option<&BTreeMap<String, BizState>>) {
+    for (version, record) in &mut slot.history {
+        record.install_unclear &= !versions.is_some_and(|versions| versions.contains_key(version));
+    }
 }
 
 /// What a list shows as active has no failure left.
@@ -603,14 +590,8 @@ fn forgive_active(slot: &mut Slot, versions: Option<&BTreeMap<String, BizState>>
 fn note_broken(slot: &mut Slot, versions: Option<&BTreeMap<String, BizState>>, seed: &str, now: i64) {
     let Some(versions) = versions else { return };
     for (version, state) in versions {
-        let waiting = slot
-            .history
-            .get(version)
-            .is_some_and(|record| record.retry_at.is_some());
-        let wanted = slot
-            .wishes
-            .iter()
-            .any(|wish| wish.version == *version && wish.kind == WishKind::Run);
+        let waiting = slot.history.get(version).is_some_and(|record| record.retry_at.is_some());
+        let wanted = slot.wishes.iter().any(|wish| wish.version == *version && wish.kind == WishKind::Run);
         if *state == BizState::Broken && wanted && !waiting {
             record_failure(slot, version, "the biz is BROKEN in the base".to_owned(), seed, now);
         }

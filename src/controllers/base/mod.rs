@@ -1,7 +1,7 @@
 //! Base pods: their labels.
 //!
 //! One coalesced JSON merge patch a pod, with its UID in it. Taking a base out of a Service is done at once; anything
-//! else at most once a second. What the labels should be, [`crate::domain::traffic`] decides. Writes pod labels;
+//! else at a pace. What the labels should be, [`crate::domain::traffic`] decides. Writes pod labels;
 //! nothing else.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,10 @@ use crate::{
     runtime::kinds::BasePod,
 };
 
+/// Labels of one pod are patched at most once in this time (milliseconds): a base that gets twenty modules gets a few
+/// patches. Short, because a Module becomes Available only with its label.
+const LABEL_PACE: i64 = 250;
+
 /// One look at one base pod.
 pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = pod.namespace().unwrap_or_default();
@@ -39,7 +43,7 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
     if patch.changes.is_empty() {
         return Ok(Action::await_change());
     }
-    if let Err(later) = context.may_write(&key, patch.urgent, context.clock.now()) {
+    if let Err(later) = context.may_write(&key, patch.urgent, LABEL_PACE, context.clock.now()) {
         return Ok(until(&context, Some(later)));
     }
     let body = json!({ "metadata": { "uid": pod.uid(), "labels": patch.changes } });

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     api::{Module, ModuleStatus, keys::finalizer::ALLOCATE_POD, module::InstalledModule},
-    controllers::{context::Context, error::Error, finalizers::without_finalizers},
+    controllers::{context::Context, error::Error},
     domain::{
         merge,
         module::{ModulePlan, Phase},
@@ -17,28 +17,12 @@ use crate::{
 
 /// Carries the plan out; says when to look again (milliseconds).
 pub async fn apply(context: &Context, module: &Module, plan: ModulePlan, now: i64) -> Result<Option<i64>, Error> {
-    let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
     if plan.release {
-        if let Some(patch) = without_finalizers(&module.metadata, &[ALLOCATE_POD]) {
-            match context.ops.patch::<Module>(&namespace, &name, &patch).await {
-                Ok(_) => {}
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        context.ops.release(module, &[ALLOCATE_POD]).await?;
         return Ok(None);
     }
     if plan.delete {
-        let uid = module.uid().unwrap_or_default();
-        match context.ops.delete::<Module>(&namespace, &name, &uid).await {
-            Ok(Some(ending)) => {
-                context.modules.cache.put(Arc::new(ending));
-                context.queues.modules.push_named(&namespace, &name);
-            }
-            Ok(None) => {}
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
+        context.delete_module(module).await?;
         return Ok(None);
     }
     let wake = plan.wake_at;
@@ -64,16 +48,7 @@ async fn write_status(context: &Context, module: &Module, plan: ModulePlan, now:
         before.reason.as_deref() != Some(because.reason) || before.message.as_deref() != Some(&because.message)
     });
     if let Some(because) = news.filter(|because| because.reason != "Superseded") {
-        context
-            .ops
-            .publish(
-                &module.object_ref(&()),
-                true,
-                because.reason,
-                "Reconcile",
-                because.message,
-            )
-            .await;
+        context.ops.publish(&module.object_ref(&()), true, because.reason, "Reconcile", because.message).await;
     }
     Ok(())
 }
@@ -83,10 +58,7 @@ fn status(module: &Module, before: &ModuleStatus, plan: &ModulePlan, now: i64) -
     let since = before.last_transition_time.clone().filter(|_| same);
     let active = matches!(plan.phase, Phase::Available | Phase::Completing);
     let info = module.spec.module.as_ref().filter(|_| active);
-    let installed = info.map(|info| InstalledModule {
-        name: info.name.clone(),
-        version: info.version.clone(),
-    });
+    let installed = info.map(|info| InstalledModule { name: info.name.clone(), version: info.version.clone() });
     ModuleStatus {
         status: Some(plan.phase.as_str().to_owned()),
         last_transition_time: Some(since.unwrap_or_else(|| timestamp(now))),

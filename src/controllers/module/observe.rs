@@ -115,9 +115,7 @@ impl Observed {
         let created = module.creation_timestamp().map_or(0, |time| millis(&time));
         ModuleView {
             phase: fleet::phase_of(module),
-            phase_since: status
-                .and_then(|status| status.last_transition_time.as_ref())
-                .map_or(created, millis),
+            phase_since: status.and_then(|status| status.last_transition_time.as_ref()).map_or(created, millis),
             was_active: status.is_some_and(|status| status.installed.is_some()) || was_available(module),
             created,
             deleting: module.metadata.deletion_timestamp.as_ref().map(millis),
@@ -147,10 +145,7 @@ fn bases_known(context: &Context, set: &ModuleReplicaSet) -> bool {
     match crate::controllers::context::deployment_of(set).and_then(|name| context.deployments.named(&namespace, &name))
     {
         Some(owner) if names::label_safe(&owner.spec.base_deployment_name) == *base => {
-            context
-                .bases
-                .state(&(namespace, owner.spec.base_deployment_name.clone()))
-                != BaseState::Unknown
+            context.bases.state(&(namespace, owner.spec.base_deployment_name.clone())) != BaseState::Unknown
         }
         _ => true,
     }
@@ -173,11 +168,7 @@ fn drain_seconds(set: Option<&ModuleReplicaSet>) -> i64 {
     let Some(service) = strategy.and_then(|strategy| strategy.service_strategy.as_ref()) else {
         return 0;
     };
-    let default = if service.enable_module_service.unwrap_or(false) {
-        DEFAULT_DRAIN
-    } else {
-        0
-    };
+    let default = if service.enable_module_service.unwrap_or(false) { DEFAULT_DRAIN } else { 0 };
     service.drain_seconds.map_or(default, i64::from).max(0)
 }
 
@@ -213,15 +204,9 @@ pub fn hand_over(context: &Context, module: &Module, observed: &Observed, wish: 
     };
     let pod = observed.pod.as_ref()?;
     let ip: IpAddr = pod.status.pod_ip.as_ref()?.parse().ok()?;
-    let at = Endpoint {
-        ip,
-        port: pod.arklet_port(),
-    };
-    let base = BaseId {
-        namespace: module.namespace().unwrap_or_default(),
-        pod: pod.name_any(),
-        uid: base_uid.to_owned(),
-    };
+    let at = Endpoint { ip, port: pod.arklet_port() };
+    let base =
+        BaseId { namespace: module.namespace().unwrap_or_default(), pod: pod.name_any(), uid: base_uid.to_owned() };
     let wish = build_wish(context, module, observed, kind);
     explained(context.sessions.wish(&base, at, &name, wish))
 }
@@ -234,14 +219,8 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
         WishKind::Leave { .. } => leaving_version.unwrap_or_else(|| info.version.clone()),
         WishKind::Run => info.version.clone(),
     };
-    let owner = module
-        .labels()
-        .get(label::MODULE_DEPLOYMENT)
-        .or(module.labels().get(label::MODULE_REPLICA_SET));
-    let strategy = observed
-        .set
-        .as_ref()
-        .and_then(|set| set.spec.operation_strategy.as_ref());
+    let owner = module.labels().get(label::MODULE_DEPLOYMENT).or(module.labels().get(label::MODULE_REPLICA_SET));
+    let strategy = observed.set.as_ref().and_then(|set| set.spec.operation_strategy.as_ref());
     let policy = strategy.and_then(|strategy| strategy.upgrade_policy.as_deref());
     Wish {
         module: module.name_any(),
@@ -249,9 +228,7 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
         version,
         url: info.url,
         revision: observed.set.as_ref().map_or(0, |set| number(set)),
-        created: module
-            .creation_timestamp()
-            .map_or(i64::MAX, |time| millis(&time) / 1000),
+        created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
         policy: UpgradePolicy::parse(policy.or(module.spec.upgrade_policy.as_deref())),
         own_versions: own_versions(context, module),
         kind,
@@ -269,8 +246,7 @@ fn own_versions(context: &Context, module: &Module) -> Vec<String> {
         set.namespace().as_deref() == Some(namespace.as_str())
             && set.labels().get(label::MODULE_DEPLOYMENT) == Some(deployment)
     });
-    ours.filter_map(|set| set.module().map(|module| module.version.clone()))
-        .collect()
+    ours.filter_map(|set| set.module().map(|module| module.version.clone())).collect()
 }
 
 /// A web context clash comes as one line of a stack trace; say what to do about it.

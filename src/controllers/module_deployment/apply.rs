@@ -8,7 +8,10 @@ use serde_json::json;
 
 use crate::{
     api::{ModuleDeployment, ModuleDeploymentStatus, ModuleReplicaSet, keys::finalizer},
-    controllers::{context::Context, error::Error, finalizers::without_finalizers},
+    controllers::{
+        context::{Context, STATUS_PACE},
+        error::Error,
+    },
     domain::{deployment::Plan, merge},
     runtime::kinds::BaseDeployment,
 };
@@ -27,11 +30,7 @@ pub async fn apply(
     }
     if let Some(mut patch) = plan.own_patch.take() {
         patch["metadata"]["uid"] = json!(uid);
-        if patch["metadata"]
-            .get("finalizers")
-            .or(patch["metadata"].get("ownerReferences"))
-            .is_some()
-        {
+        if patch["metadata"].get("finalizers").or(patch["metadata"].get("ownerReferences")).is_some() {
             // Lists are replaced whole: what somebody else adds meanwhile must not be lost.
             patch["metadata"]["resourceVersion"] = json!(deployment.resource_version());
         }
@@ -43,10 +42,7 @@ pub async fn apply(
     }
     for mut change in plan.change {
         change.patch["metadata"]["uid"] = json!(change.uid);
-        let patched = context
-            .ops
-            .patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch)
-            .await?;
+        let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch).await?;
         context.sets.put(Arc::new(patched));
         context.queues.sets.push_named(&namespace, &change.name);
     }
@@ -59,10 +55,7 @@ pub async fn apply(
         wake = [wake, later].into_iter().flatten().min();
     }
     for (warning, reason, note) in plan.events {
-        context
-            .ops
-            .publish(&deployment.object_ref(&()), warning, reason, "Reconcile", note)
-            .await;
+        context.ops.publish(&deployment.object_ref(&()), warning, reason, "Reconcile", note).await;
     }
     if plan.release {
         release(context, deployment).await?;
@@ -81,12 +74,8 @@ async fn adopt_base(context: &Context, deployment: &ModuleDeployment, plan: &mut
     if live.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
-    let mut owners: Vec<OwnerReference> = deployment
-        .owner_references()
-        .iter()
-        .filter(|owner| !is_base(owner))
-        .cloned()
-        .collect();
+    let mut owners: Vec<OwnerReference> =
+        deployment.owner_references().iter().filter(|owner| !is_base(owner)).cloned().collect();
     let controlled = owners.iter().any(|owner| owner.controller == Some(true));
     owners.push(OwnerReference {
         api_version: "apps/v1".to_owned(),
@@ -117,16 +106,11 @@ async fn create(context: &Context, namespace: &str, set: &ModuleReplicaSet) -> R
 }
 
 async fn delete(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
-    match context.ops.delete::<ModuleReplicaSet>(namespace, name, uid).await {
-        Ok(Some(ending)) => {
-            context.sets.put(Arc::new(ending));
-            context.queues.sets.push_named(namespace, name);
-            Ok(())
-        }
-        Ok(None) => Ok(()),
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
+    if let Some(ending) = context.ops.delete::<ModuleReplicaSet>(namespace, name, uid).await? {
+        context.sets.put(Arc::new(ending));
+        context.queues.sets.push_named(namespace, name);
     }
+    Ok(())
 }
 
 async fn write_status(
@@ -140,14 +124,12 @@ async fn write_status(
         return Ok(None);
     };
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
-    if let Err(later) = context.may_write(&format!("md/{namespace}/{name}"), is_edge(&before, status), now) {
+    if let Err(later) = context.may_write(&format!("md/{namespace}/{name}"), is_edge(&before, status), STATUS_PACE, now)
+    {
         return Ok(Some(later));
     }
     let patch = json!({ "metadata": { "uid": deployment.uid() }, "status": patch });
-    let patched = context
-        .ops
-        .patch_status::<ModuleDeployment>(&namespace, &name, &patch)
-        .await?;
+    let patched = context.ops.patch_status::<ModuleDeployment>(&namespace, &name, &patch).await?;
     context.deployments.put(Arc::new(patched));
     Ok(None)
 }
@@ -167,14 +149,7 @@ fn is_edge(before: &ModuleDeploymentStatus, after: &ModuleDeploymentStatus) -> b
 async fn release(context: &Context, deployment: &ModuleDeployment) -> Result<(), Error> {
     let ours = [finalizer::REPLICA_SET_EXISTED, finalizer::MODULE_EXISTED];
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
-    let Some(patch) = without_finalizers(deployment.meta(), &ours) else {
-        return Ok(());
-    };
-    match context.ops.patch::<ModuleDeployment>(&namespace, &name, &patch).await {
-        Ok(_) => {}
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error.into()),
-    }
+    context.ops.release(deployment, &ours).await?;
     context.forget_pace(&format!("md/{namespace}/{name}"));
     Ok(())
 }

@@ -34,10 +34,9 @@ impl Observed {
     /// The base Deployment for the plan.
     pub fn base<'a>(&'a self, state: &'a BaseState) -> Base<'a> {
         match state {
-            BaseState::Present(deployment) => Base::Present {
-                uid: &self.base_uid,
-                selector: &deployment.spec.selector,
-            },
+            BaseState::Present(deployment) => {
+                Base::Present { uid: &self.base_uid, selector: &deployment.spec.selector }
+            }
             BaseState::Absent | BaseState::Unknown => Base::Absent,
         }
     }
@@ -62,25 +61,15 @@ impl Observed {
 pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey) -> Observed {
     let namespace = &base.0;
     let pods = context.bases.pods(base);
-    let alive: HashSet<&str> = pods
-        .iter()
-        .filter(|pod| !pod.is_ending())
-        .map(|pod| pod.uid())
-        .collect();
+    let alive: HashSet<&str> = pods.iter().filter(|pod| !pod.is_ending()).map(|pod| pod.uid()).collect();
     let mut modules: Vec<Arc<Module>> = Vec::new();
     let mut sets = Vec::new();
     let mut unplaced = None;
     for set in context.sets_of(deployment) {
         let of_set = context.modules.of_set(namespace, &set.name_any());
         // Modules of a former base are counted too: they serve until the move is done.
-        let counts = fleet::count(&of_set, |base| {
-            alive.contains(base) || !is_gone(context, namespace, base, &of_set)
-        });
-        let conditions = set
-            .status
-            .as_ref()
-            .map(|status| status.conditions.as_slice())
-            .unwrap_or_default();
+        let counts = fleet::count(&of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
+        let conditions = set.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         unplaced = unplaced.or_else(|| {
             let failure = condition::find(conditions, "ReplicaFailure")?;
             Some((failure.reason.clone()?, failure.message.clone()?))
@@ -88,18 +77,15 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         modules.extend(of_set);
         sets.push((set, counts));
     }
-    let (bases_ready, bases_available) = fleet::serving_bases(&modules, |base| {
-        alive.contains(base) || !is_gone(context, namespace, base, &modules)
-    });
+    let (bases_ready, bases_available) =
+        fleet::serving_bases(&modules, |base| alive.contains(base) || !is_gone(context, namespace, base, &modules));
     let service_reports = context.service_reports.lock().unwrap_or_else(PoisonError::into_inner);
     let reports = Reports {
         bases_available,
         bases_ready,
         peers: peers(context, deployment, base, &modules),
         failure: fleet::failure(&modules).or(unplaced),
-        service: service_reports
-            .get(&(namespace.clone(), deployment.name_any()))
-            .cloned(),
+        service: service_reports.get(&(namespace.clone(), deployment.name_any())).cloned(),
         deletion_blocked: blocked(&modules),
     };
     drop(service_reports);
@@ -107,20 +93,13 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         BaseState::Present(deployment) => deployment.uid().unwrap_or_default(),
         BaseState::Absent | BaseState::Unknown => String::new(),
     };
-    Observed {
-        sets,
-        reports,
-        base_uid,
-    }
+    Observed { sets, reports, base_uid }
 }
 
 /// Whether the pod is known and ending, or not known at all: then its Modules don't count. A pod that is known and
 /// alive but not selected (a former base's) still serves.
 fn is_gone(context: &Context, namespace: &str, uid: &str, modules: &[Arc<Module>]) -> bool {
-    let name = modules
-        .iter()
-        .find(|module| index::base_uid(module) == Some(uid))
-        .and_then(|m| index::base_name(m));
+    let name = modules.iter().find(|module| index::base_uid(module) == Some(uid)).and_then(|m| index::base_name(m));
     let pod = name.and_then(|name| context.bases.pod(namespace, name));
     pod.is_none_or(|pod| pod.uid() != uid || pod.is_ending())
 }
@@ -131,11 +110,8 @@ fn peers(context: &Context, deployment: &ModuleDeployment, base: &BaseKey, modul
     if deployment.spec.replicas != Some(PEER) {
         return 0;
     }
-    let carrying: HashSet<&str> = modules
-        .iter()
-        .filter(|module| !fleet::is_leaving(module))
-        .filter_map(|m| index::base_uid(m))
-        .collect();
+    let carrying: HashSet<&str> =
+        modules.iter().filter(|module| !fleet::is_leaving(module)).filter_map(|m| index::base_uid(m)).collect();
     let label = names::label_safe(&deployment.name_any());
     let places = fleet::places(context, base, &module.name, &label);
     let counts = |place: &&placement::Base| {

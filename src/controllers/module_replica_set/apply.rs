@@ -40,11 +40,7 @@ async fn create(context: &Context, set: &ModuleReplicaSet, module: Arc<Module>) 
         }
         Err(error) => {
             context.modules.forget(&module);
-            if error.is_already_there() {
-                taken(context, set, &module, error).await
-            } else {
-                Err(error.into())
-            }
+            if error.is_already_there() { taken(context, set, &module, error).await } else { Err(error.into()) }
         }
     }
 }
@@ -65,31 +61,13 @@ async fn taken(context: &Context, set: &ModuleReplicaSet, module: &Module, error
 
 /// Deletes Modules that aren't ending yet.
 pub async fn delete(context: &Context, modules: Vec<Arc<Module>>) -> Result<(), Error> {
-    let alive = modules
-        .into_iter()
-        .filter(|module| module.metadata.deletion_timestamp.is_none());
+    let alive = modules.into_iter().filter(|module| module.metadata.deletion_timestamp.is_none());
     let deleted: Vec<Result<(), Error>> = stream::iter(alive)
-        .map(|module| delete_one(context, module))
+        .map(|module| async move { context.delete_module(&module).await })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     deleted.into_iter().collect()
-}
-
-async fn delete_one(context: &Context, module: Arc<Module>) -> Result<(), Error> {
-    // One that is being created has no UID yet: its answer comes first.
-    let Some(uid) = module.uid() else { return Ok(()) };
-    let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
-    match context.ops.delete::<Module>(&namespace, &name, &uid).await {
-        Ok(Some(ending)) => {
-            context.modules.cache.put(Arc::new(ending));
-            context.queues.modules.push_named(&namespace, &name);
-            Ok(())
-        }
-        Ok(None) => Ok(()),
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Puts the finalizer onto a replica set that somebody made by hand.
@@ -100,10 +78,7 @@ pub async fn add_finalizer(context: &Context, set: &ModuleReplicaSet) -> Result<
         "uid": set.uid(), "resourceVersion": set.resource_version(), "finalizers": finalizers,
     } });
     let namespace = set.namespace().unwrap_or_default();
-    let patched = context
-        .ops
-        .patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch)
-        .await?;
+    let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch).await?;
     context.sets.put(Arc::new(patched));
     context.queues.sets.push_named(&namespace, &set.name_any());
     Ok(())

@@ -24,11 +24,7 @@ pub struct Binding {
 impl Binding {
     /// `None` for a pod without an address.
     pub fn to(pod: &BasePod) -> Option<Self> {
-        Some(Self {
-            name: pod.name_any(),
-            uid: pod.uid().to_owned(),
-            ip: pod.status.pod_ip.clone()?,
-        })
+        Some(Self { name: pod.name_any(), uid: pod.uid().to_owned(), ip: pod.status.pod_ip.clone()? })
     }
 }
 
@@ -59,14 +55,8 @@ pub fn module(set: &ModuleReplicaSet, base: &Binding) -> Module {
 }
 
 fn labels(set: &ModuleReplicaSet, version: &str, base: &Binding) -> BTreeMap<String, String> {
-    let template = set
-        .spec
-        .template
-        .as_ref()
-        .and_then(|template| template.metadata.as_ref());
-    let mut labels = template
-        .and_then(|metadata| metadata.labels.clone())
-        .unwrap_or_default();
+    let template = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+    let mut labels = template.and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
     labels.extend(set.labels().clone());
     labels.extend([
         (label::MODULE_VERSION.to_owned(), names::label_safe(version)),
@@ -78,14 +68,8 @@ fn labels(set: &ModuleReplicaSet, version: &str, base: &Binding) -> BTreeMap<Str
 }
 
 fn annotations(set: &ModuleReplicaSet) -> BTreeMap<String, String> {
-    let template = set
-        .spec
-        .template
-        .as_ref()
-        .and_then(|template| template.metadata.as_ref());
-    let mut annotations = template
-        .and_then(|metadata| metadata.annotations.clone())
-        .unwrap_or_default();
+    let template = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+    let mut annotations = template.and_then(|metadata| metadata.annotations.clone()).unwrap_or_default();
     annotations.insert(annotation::REPLICA_SET_UID.to_owned(), set.uid().unwrap_or_default());
     annotations
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::{context::Context, error::Error, finalizers::without_finalizers, until};
+use super::{context::Context, error::Error, until};
 use crate::api::{
     ModuleReplicaSet,
     keys::finalizer::{MODULE_EXISTED, ORPHAN},
@@ -52,17 +52,7 @@ async fn leave(context: &Context, set: &ModuleReplicaSet) -> Result<Action, Erro
         apply::delete(context, modules).await?;
         return Ok(Action::await_change());
     }
-    if let Some(patch) = without_finalizers(&set.metadata, &[MODULE_EXISTED]) {
-        match context
-            .ops
-            .patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch)
-            .await
-        {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    context.ops.release(set, &[MODULE_EXISTED]).await?;
     context.forget_pace(&format!("mdrs/{namespace}/{}", set.name_any()));
     Ok(Action::await_change())
 }

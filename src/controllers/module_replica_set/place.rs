@@ -78,10 +78,7 @@ fn base_of(context: &Context, set: &ModuleReplicaSet) -> Option<BaseKey> {
 /// The replica sets of the same deployment on the same base Deployment, this one included.
 fn siblings(context: &Context, set: &ModuleReplicaSet) -> Vec<Arc<ModuleReplicaSet>> {
     let controller = |set: &ModuleReplicaSet| {
-        set.owner_references()
-            .iter()
-            .find(|owner| owner.controller == Some(true))
-            .map(|owner| owner.uid.clone())
+        set.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
     };
     let own = controller(set);
     context
@@ -104,8 +101,5 @@ fn misfits(context: &Context, set: &ModuleReplicaSet, bases: &[crate::domain::pl
         same && bases.iter().any(|known| known.uid == base)
     };
     let modules = context.modules.of_set(&namespace, &set.name_any());
-    modules
-        .into_iter()
-        .filter(|module| !fleet::is_leaving(module) && !fits(module))
-        .collect()
+    modules.into_iter().filter(|module| !fleet::is_leaving(module) && !fits(module)).collect()
 }

@@ -7,7 +7,11 @@ use serde_json::json;
 
 use crate::{
     api::{Condition, ConditionStatus, ModuleReplicaSet, ModuleReplicaSetStatus, condition},
-    controllers::{context::Context, error::Error, fleet},
+    controllers::{
+        context::{Context, STATUS_PACE},
+        error::Error,
+        fleet,
+    },
     domain::merge,
     runtime::clock::timestamp,
 };
@@ -32,20 +36,14 @@ pub async fn write(
     let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
     let edge =
         news.is_some() || before.conditions.len() != status.conditions.len() || before.observed_generation.is_none();
-    if let Err(later) = context.may_write(&format!("mdrs/{namespace}/{name}"), edge, now) {
+    if let Err(later) = context.may_write(&format!("mdrs/{namespace}/{name}"), edge, STATUS_PACE, now) {
         return Ok(Some(later));
     }
     let patch = json!({ "metadata": { "uid": set.uid() }, "status": patch });
-    let patched = context
-        .ops
-        .patch_status::<ModuleReplicaSet>(&namespace, &name, &patch)
-        .await?;
+    let patched = context.ops.patch_status::<ModuleReplicaSet>(&namespace, &name, &patch).await?;
     context.sets.put(Arc::new(patched));
     if let Some(note) = news {
-        context
-            .ops
-            .publish(&set.object_ref(&()), true, INSUFFICIENT_BASES, "Place", note)
-            .await;
+        context.ops.publish(&set.object_ref(&()), true, INSUFFICIENT_BASES, "Place", note).await;
     }
     Ok(None)
 }
@@ -57,9 +55,7 @@ fn status(
     unplaced: Option<(u32, String)>,
     now: i64,
 ) -> (ModuleReplicaSetStatus, Option<String>) {
-    let modules = context
-        .modules
-        .of_set(&set.namespace().unwrap_or_default(), &set.name_any());
+    let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
     let counts = fleet::count(&modules, |_| true);
     let number = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
     let mut conditions: Vec<Condition> = before.conditions.clone();

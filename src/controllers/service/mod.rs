@@ -31,14 +31,8 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
     let found = context.services.named(&namespace, &names::service(&module));
     let uid = deployment.uid().unwrap_or_default();
     let plan = plan_service(&namespace, &module, &claims, found.as_deref());
-    let asks = claims
-        .iter()
-        .any(|claim| claim.owner.uid == uid && claim.ports.is_some());
-    report(
-        &context,
-        &deployment,
-        verdict(&plan, asks, clashes(&claims, &uid), &module),
-    );
+    let asks = claims.iter().any(|claim| claim.owner.uid == uid && claim.ports.is_some());
+    report(&context, &deployment, verdict(&plan, asks, clashes(&claims, &uid), &module));
     apply(&context, &namespace, &module, plan, found.as_deref()).await?;
     Ok(Action::await_change())
 }
@@ -105,11 +99,9 @@ async fn apply(
             let patched = context.ops.patch::<Service>(namespace, &name, &patch).await?;
             context.services.put(Arc::new(patched));
         }
-        ServicePlan::Delete => match context.ops.delete::<Service>(namespace, &name, &uid).await {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        },
+        ServicePlan::Delete => {
+            context.ops.delete::<Service>(namespace, &name, &uid).await?;
+        }
     }
     Ok(())
 }

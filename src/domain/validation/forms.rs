@@ -18,28 +18,21 @@ pub fn url_problem(url: &str) -> Option<String> {
         return Some("is empty; say where the base fetches the jar".to_owned());
     }
     if url.contains(is_blank) {
-        return Some(format!(
-            "{url:?} has white space or a control character; write %20 for a space"
-        ));
+        return Some(format!("{url:?} has white space or a control character; write %20 for a space"));
     }
     let Some((scheme, rest)) = url.split_once(':') else {
         return Some(format!("{url:?} has no scheme; begin it with http, https, file or jar"));
     };
     match scheme.to_ascii_lowercase().as_str() {
         "http" | "https" => {
-            let host = rest
-                .strip_prefix("//")
-                .and_then(|rest| rest.split(['/', '?', '#']).next());
-            host.is_none_or(str::is_empty)
-                .then(|| format!("{url:?} names no host; write http://host/path"))
+            let host = rest.strip_prefix("//").and_then(|rest| rest.split(['/', '?', '#']).next());
+            host.is_none_or(str::is_empty).then(|| format!("{url:?} names no host; write http://host/path"))
         }
         "file" | "jar" => rest
             .trim_start_matches('/')
             .is_empty()
             .then(|| format!("{url:?} names no file; write file:///path on the base")),
-        _ => Some(format!(
-            "{url:?} has a scheme that bases can't fetch; use http, https, file or jar"
-        )),
+        _ => Some(format!("{url:?} has a scheme that bases can't fetch; use http, https, file or jar")),
     }
 }
 
@@ -79,9 +72,7 @@ pub fn max_unavailable_problem(value: &IntOrString) -> Option<String> {
 /// A container port's name (RFC 6335, section 5.1, as Kubernetes checks it).
 pub fn is_port_name(name: &str) -> bool {
     name.len() <= PORT_NAME_MAX
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && name.contains(|c: char| c.is_ascii_lowercase())
         && !name.starts_with('-')
         && !name.ends_with('-')

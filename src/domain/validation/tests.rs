@@ -45,28 +45,10 @@ const DEADLINE: &str = "progressDeadlineSeconds";
 fn one_wrong_value_is_one_violation() {
     let long = "m".repeat(254);
     let table: Vec<(&str, Value, &str, Severity, &str)> = vec![
-        (
-            "baseDeploymentName",
-            json!(""),
-            "baseDeploymentName",
-            Error,
-            "is empty; name the Deployment",
-        ),
+        ("baseDeploymentName", json!(""), "baseDeploymentName", Error, "is empty; name the Deployment"),
         ("template", Value::Null, "template", Error, "is missing; say in"),
-        (
-            "template",
-            json!({}),
-            "template.spec.module",
-            Error,
-            "is missing; give name",
-        ),
-        (
-            "template.spec",
-            json!({}),
-            "template.spec.module",
-            Error,
-            "is missing; give name",
-        ),
+        ("template", json!({}), "template.spec.module", Error, "is missing; give name"),
+        ("template.spec", json!({}), "template.spec.module", Error, "is missing; give name"),
         (NAME, json!(""), NAME, Error, "is empty; give the biz name"),
         (NAME, json!("a b"), NAME, Error, "\"a b\" has white space"),
         (NAME, json!("a\tb"), NAME, Error, "\"a\\tb\" has white space"),
@@ -76,75 +58,21 @@ fn one_wrong_value_is_one_violation() {
         (NAME, json!(long), NAME, Error, "longer than 253 characters"),
         (VERSION, json!(""), VERSION, Error, "is empty; give the biz version"),
         (VERSION, json!("1 0"), VERSION, Error, "\"1 0\" has white space"),
-        (
-            VERSION,
-            json!("1.0\n"),
-            VERSION,
-            Error,
-            "a control character; give the biz version alone",
-        ),
+        (VERSION, json!("1.0\n"), VERSION, Error, "a control character; give the biz version alone"),
         (URL, json!(""), URL, Error, "is empty; say where"),
         (URL, json!("http://host/a b.jar"), URL, Error, "write %20 for a space"),
         (URL, json!("/m/hello.jar"), URL, Error, "has no scheme; begin it with"),
-        (
-            URL,
-            json!("ftp://host/hello.jar"),
-            URL,
-            Error,
-            "a scheme that bases can't fetch",
-        ),
+        (URL, json!("ftp://host/hello.jar"), URL, Error, "a scheme that bases can't fetch"),
         (URL, json!("http:/hello.jar"), URL, Error, "names no host"),
-        (
-            URL,
-            json!("https:///hello.jar"),
-            URL,
-            Error,
-            "names no host; write http://host/path",
-        ),
+        (URL, json!("https:///hello.jar"), URL, Error, "names no host; write http://host/path"),
         (URL, json!("file:///"), URL, Error, "names no file; write file:///path"),
         (URL, json!("jar:"), URL, Error, "names no file"),
-        (
-            LABELS,
-            json!({ "a b": "c" }),
-            LABELS,
-            Error,
-            "\"a b\" is no legal label key",
-        ),
-        (
-            LABELS,
-            json!({ "/a": "c" }),
-            LABELS,
-            Error,
-            "is no legal label key; rename it",
-        ),
-        (
-            LABELS,
-            json!({ "a": "1+2" }),
-            LABELS,
-            Error,
-            "\"1+2\" is no legal label value",
-        ),
-        (
-            LABELS,
-            json!({ "koupleless.io/delete-module": "true" }),
-            LABELS,
-            Error,
-            "the operator's own labels",
-        ),
-        (
-            LABELS,
-            json!({ "module.koupleless.io/x": "true" }),
-            LABELS,
-            Error,
-            "the operator's own labels",
-        ),
-        (
-            "template.metadata.annotations",
-            json!({ "": "c" }),
-            "template.metadata.annotations",
-            Error,
-            "annotation key",
-        ),
+        (LABELS, json!({ "a b": "c" }), LABELS, Error, "\"a b\" is no legal label key"),
+        (LABELS, json!({ "/a": "c" }), LABELS, Error, "is no legal label key; rename it"),
+        (LABELS, json!({ "a": "1+2" }), LABELS, Error, "\"1+2\" is no legal label value"),
+        (LABELS, json!({ "koupleless.io/delete-module": "true" }), LABELS, Error, "the operator's own labels"),
+        (LABELS, json!({ "module.koupleless.io/x": "true" }), LABELS, Error, "the operator's own labels"),
+        ("template.metadata.annotations", json!({ "": "c" }), "template.metadata.annotations", Error, "annotation key"),
         (
             "template.spec.upgradePolicy",
             json!("uninstall_then_install"),
@@ -152,37 +80,13 @@ fn one_wrong_value_is_one_violation() {
             Warning,
             "has no effect; set spec.operationStrategy",
         ),
-        (
-            "replicas",
-            json!(-2),
-            "replicas",
-            Error,
-            "-2 is less than -1; write -1 for one on every base",
-        ),
+        ("replicas", json!(-2), "replicas", Error, "-2 is less than -1; write -1 for one on every base"),
         ("scaleReplicas", json!(-1), "scaleReplicas", Error, "-1 is negative"),
-        (
-            "minReadySeconds",
-            json!(-1),
-            "minReadySeconds",
-            Error,
-            "-1 is negative; write 0 or more",
-        ),
-        (
-            "revisionHistoryLimit",
-            json!(-5),
-            "revisionHistoryLimit",
-            Error,
-            "-5 is negative",
-        ),
+        ("minReadySeconds", json!(-1), "minReadySeconds", Error, "-1 is negative; write 0 or more"),
+        ("revisionHistoryLimit", json!(-5), "revisionHistoryLimit", Error, "-5 is negative"),
         (DEADLINE, json!(-1), DEADLINE, Error, "-1 is negative"),
         ("confirmBatchNum", json!(-1), "confirmBatchNum", Error, "-1 is negative"),
-        (
-            "operationStrategy.batchCount",
-            json!(-3),
-            "operationStrategy.batchCount",
-            Error,
-            "-3 is negative",
-        ),
+        ("operationStrategy.batchCount", json!(-3), "operationStrategy.batchCount", Error, "-3 is negative"),
         (
             "operationStrategy.grayTimeBetweenBatchSeconds",
             json!(i32::MIN),
@@ -190,40 +94,16 @@ fn one_wrong_value_is_one_violation() {
             Error,
             "-2147483648 is negative",
         ),
-        (
-            "minReadySeconds",
-            json!(600),
-            DEADLINE,
-            Warning,
-            "its default 600 is not more than minReadySeconds 600",
-        ),
-        (
-            POLICY,
-            json!("installThenUninstall"),
-            POLICY,
-            Warning,
-            "is unknown and means install_then_uninstall",
-        ),
+        ("minReadySeconds", json!(600), DEADLINE, Warning, "its default 600 is not more than minReadySeconds 600"),
+        (POLICY, json!("installThenUninstall"), POLICY, Warning, "is unknown and means install_then_uninstall"),
         (MAX, json!(-1), MAX, Error, "-1 is negative; write a number"),
         (MAX, json!(2_147_483_648_i64), MAX, Error, "2147483648 is too large"),
-        (
-            MAX,
-            json!("many"),
-            MAX,
-            Error,
-            "\"many\" is neither a number nor a percentage",
-        ),
+        (MAX, json!("many"), MAX, Error, "\"many\" is neither a number nor a percentage"),
         (MAX, json!(""), MAX, Error, "neither a number nor a percentage"),
         (MAX, json!("%"), MAX, Error, "neither a number nor a percentage"),
         (MAX, json!("-5%"), MAX, Error, "neither a number nor a percentage"),
         (MAX, json!("2.5%"), MAX, Error, "neither a number nor a percentage"),
-        (
-            MAX,
-            json!("99999999999"),
-            MAX,
-            Error,
-            "neither a number nor a percentage",
-        ),
+        (MAX, json!("99999999999"), MAX, Error, "neither a number nor a percentage"),
         (MAX, json!("101%"), MAX, Error, "\"101%\" is more than all"),
         (PORT, Value::Null, PORT, Error, "0 is no port; give the Service's port"),
         (PORT, json!(0), PORT, Error, "or set enableModuleService to false"),
@@ -295,10 +175,7 @@ fn legal_values_are_no_violation() {
         vec![(TARGET, json!(""))],
         vec![(TARGET, json!("http-1"))],
         vec![("operationStrategy.serviceStrategy", json!({ "targetPort": 0 }))],
-        vec![(
-            "operationStrategy.serviceStrategy",
-            json!({ "port": -1, "targetPort": "NO PORT" }),
-        )],
+        vec![("operationStrategy.serviceStrategy", json!({ "port": -1, "targetPort": "NO PORT" }))],
         vec![("operationStrategy", Value::Null)],
         vec![("schedulingStrategy", json!({}))],
     ];
@@ -331,21 +208,11 @@ fn values_that_contradict_each_other_are_errors() {
 
 #[test]
 fn a_refusal_names_all_errors_and_no_warning() {
-    let found = validate(&with(&[
-        (NAME, json!("")),
-        (VERSION, json!("")),
-        (POLICY, json!("odd")),
-    ]));
+    let found = validate(&with(&[(NAME, json!("")), (VERSION, json!("")), (POLICY, json!("odd"))]));
     assert_eq!(
         refusal(&found).unwrap(),
         "spec.template.spec.module.name: is empty; give the biz name as it stands in the jar's manifest. \
          spec.template.spec.module.version: is empty; give the biz version as it stands in the jar's manifest"
     );
-    assert_eq!(
-        validate(&ModuleDeployment::default())
-            .iter()
-            .filter(|v| v.severity == Error)
-            .count(),
-        2
-    );
+    assert_eq!(validate(&ModuleDeployment::default()).iter().filter(|v| v.severity == Error).count(), 2);
 }

@@ -16,10 +16,7 @@ pub(super) struct Normal {
 
 /// Doubles the dash of known long flags and takes out `--zap-*` together with their values.
 pub(super) fn normalise(args: impl IntoIterator<Item = OsString>, known: &[String]) -> Normal {
-    let mut normal = Normal {
-        args: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut normal = Normal { args: Vec::new(), warnings: Vec::new() };
     let mut args = args.into_iter().peekable();
     normal.args.extend(args.next());
     while let Some(arg) = args.next() {
@@ -33,9 +30,7 @@ pub(super) fn normalise(args: impl IntoIterator<Item = OsString>, known: &[Strin
             continue;
         };
         if name.starts_with("zap-") {
-            normal
-                .warnings
-                .push(format!("--{name} has no effect here; use --log-level and --log-format"));
+            normal.warnings.push(format!("--{name} has no effect here; use --log-level and --log-format"));
             let valueless = has_value || ZAP_BOOLEANS.contains(&name);
             if !valueless {
                 args.next_if(|next| !next.to_string_lossy().starts_with('-'));

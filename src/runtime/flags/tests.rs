@@ -3,18 +3,11 @@
 use super::*;
 
 fn parse(line: &str) -> Result<Flags, Exit> {
-    Flags::parse_args(
-        std::iter::once("/manager")
-            .chain(line.split_whitespace())
-            .map(OsString::from),
-    )
+    Flags::parse_args(std::iter::once("/manager").chain(line.split_whitespace()).map(OsString::from))
 }
 
 fn on(host: &str, port: u16) -> BindAddress {
-    BindAddress::At {
-        host: host.to_owned(),
-        port,
-    }
+    BindAddress::At { host: host.to_owned(), port }
 }
 
 #[test]
@@ -48,15 +41,10 @@ fn v1_command_lines_work() {
     assert_eq!(flags.warnings, [""; 0]);
 
     assert_eq!(
-        parse("--metrics-bind-address=127.0.0.1:8080 --leader-elect")
-            .unwrap()
-            .metrics_bind_address,
+        parse("--metrics-bind-address=127.0.0.1:8080 --leader-elect").unwrap().metrics_bind_address,
         on("127.0.0.1", 8080)
     );
-    assert_eq!(
-        parse("-metrics-bind-address 0").unwrap().metrics_bind_address,
-        BindAddress::Off
-    );
+    assert_eq!(parse("-metrics-bind-address 0").unwrap().metrics_bind_address, BindAddress::Off);
     assert_eq!(parse("--kubeconfig=").unwrap().kubeconfig(), None);
 }
 
@@ -94,14 +82,8 @@ fn zap_flags_are_accepted_with_a_warning() {
         assert!(!flags.leader_elect, "{line:?}");
     }
     let flags = parse("--zap-log-level --leader-elect").unwrap();
-    assert!(
-        flags.leader_elect,
-        "a flag is never taken for the value of the one before"
-    );
-    assert_eq!(
-        flags.warnings,
-        ["--zap-log-level has no effect here; use --log-level and --log-format"]
-    );
+    assert!(flags.leader_elect, "a flag is never taken for the value of the one before");
+    assert_eq!(flags.warnings, ["--zap-log-level has no effect here; use --log-level and --log-format"]);
 }
 
 #[test]
@@ -112,20 +94,10 @@ fn own_flags() {
     )
     .unwrap();
     assert_eq!(flags.namespaces, ["a", "b", "c"]);
-    assert_eq!(
-        (flags.log_format, flags.log_level.as_deref()),
-        (LogFormat::Json, Some("info,kube=debug"))
-    );
-    assert_eq!(
-        (flags.health_interval, flags.install_timeout),
-        (Duration::from_millis(500), Duration::from_secs(300))
-    );
+    assert_eq!((flags.log_format, flags.log_level.as_deref()), (LogFormat::Json, Some("info,kube=debug")));
+    assert_eq!((flags.health_interval, flags.install_timeout), (Duration::from_millis(500), Duration::from_secs(300)));
     assert_eq!((flags.lease_namespace().as_str(), flags.api_concurrency), ("ops", 8));
-    assert_eq!(
-        parse("--log-format json --log-format text").unwrap().log_format,
-        LogFormat::Text,
-        "the last one wins"
-    );
+    assert_eq!(parse("--log-format json --log-format text").unwrap().log_format, LogFormat::Text, "the last one wins");
 }
 
 #[test]
@@ -135,22 +107,13 @@ fn wrong_command_lines_get_one_sentence_and_code_2() {
             "--metrics-bind-address 8080",
             "--metrics-bind-address can't be \"8080\"; write :8080, 127.0.0.1:8080, or 0 to switch it off",
         ),
-        (
-            "--leader-elect=maybe",
-            "--leader-elect can't be \"maybe\"; write true or false",
-        ),
-        (
-            "--leader-elect true",
-            "the argument \"true\" is not expected; write values as --flag=value, or remove it",
-        ),
+        ("--leader-elect=maybe", "--leader-elect can't be \"maybe\"; write true or false"),
+        ("--leader-elect true", "the argument \"true\" is not expected; write values as --flag=value, or remove it"),
         (
             "--health-interval 10",
             "--health-interval can't be \"10\"; write a duration with a unit, such as 10s, 500ms, 5m or 1m30s",
         ),
-        (
-            "-install-timeout 0s",
-            "--install-timeout can't be \"0s\"; write a duration longer than zero, such as 10s",
-        ),
+        ("-install-timeout 0s", "--install-timeout can't be \"0s\"; write a duration longer than zero, such as 10s"),
         ("--log-format xml", "--log-format can't be \"xml\"; use text or json"),
         (
             "--log-level loud",
@@ -160,19 +123,10 @@ fn wrong_command_lines_get_one_sentence_and_code_2() {
             "--namespace a,B",
             "--namespace can't be \"B\"; write the name of a namespace: lower-case letters, digits and dashes",
         ),
-        (
-            "--api-concurrency 0",
-            "--api-concurrency can't be \"0\"; write a number from 1 to 1000",
-        ),
+        ("--api-concurrency 0", "--api-concurrency can't be \"0\"; write a number from 1 to 1000"),
         ("--kubeconfig", "--kubeconfig needs a value; write --kubeconfig=..."),
-        (
-            "--leader-elct",
-            "--leader-elct is not a flag of this program; did you mean --leader-elect?",
-        ),
-        (
-            "--qqq=1",
-            "--qqq is not a flag of this program; remove it, or see --help for those it has",
-        ),
+        ("--leader-elct", "--leader-elct is not a flag of this program; did you mean --leader-elect?"),
+        ("--qqq=1", "--qqq is not a flag of this program; remove it, or see --help for those it has"),
     ] {
         let exit = parse(line).unwrap_err();
         assert_eq!((exit.message.as_str(), exit.code), (want, 2), "{line:?}");
@@ -185,12 +139,7 @@ fn help_and_version_are_no_errors() {
         let exit = parse(line).unwrap_err();
         assert_eq!(exit.code, 0, "{line:?}: {}", exit.message);
     }
-    assert!(
-        parse("--help")
-            .unwrap_err()
-            .message
-            .contains("--health-probe-bind-address")
-    );
+    assert!(parse("--help").unwrap_err().message.contains("--health-probe-bind-address"));
 }
 
 #[test]

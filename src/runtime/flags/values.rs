@@ -45,10 +45,7 @@ pub(super) fn address(text: &str) -> Result<BindAddress, String> {
         None if host.contains([':', '[', ']', '/', ' ']) => return Err(advice()),
         None => host,
     };
-    Ok(BindAddress::At {
-        host: host.to_owned(),
-        port,
-    })
+    Ok(BindAddress::At { host: host.to_owned(), port })
 }
 
 /// The spellings that Go's `strconv.ParseBool` takes.
@@ -80,11 +77,7 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
     let lone = !text.contains(['=', ',', '[']);
     if lone {
         let lower = text.to_ascii_lowercase();
-        return if levels.contains(&lower.as_str()) {
-            Ok(lower)
-        } else {
-            Err(advice())
-        };
+        return if levels.contains(&lower.as_str()) { Ok(lower) } else { Err(advice()) };
     }
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| advice())
 }
@@ -105,9 +98,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
-        let unit_len = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
         let unit_seconds = match unit {
             "ms" => 0.001,
@@ -137,10 +128,7 @@ mod tests {
     use super::*;
 
     fn at(host: &str, port: u16) -> Option<BindAddress> {
-        Some(BindAddress::At {
-            host: host.to_owned(),
-            port,
-        })
+        Some(BindAddress::At { host: host.to_owned(), port })
     }
 
     #[test]
@@ -203,15 +191,9 @@ mod tests {
         ] {
             assert_eq!(boolean(text).ok(), want, "{text:?}");
         }
-        for (text, ok) in [
-            ("default", true),
-            ("a-1", true),
-            ("", false),
-            ("-a", false),
-            ("a-", false),
-            ("A", false),
-            ("a.b", false),
-        ] {
+        for (text, ok) in
+            [("default", true), ("a-1", true), ("", false), ("-a", false), ("a-", false), ("A", false), ("a.b", false)]
+        {
             assert_eq!(namespace(text).is_ok(), ok, "{text:?}");
         }
         assert!(namespace(&"a".repeat(63)).is_ok() && namespace(&"a".repeat(64)).is_err());
@@ -225,14 +207,9 @@ mod tests {
         ] {
             assert_eq!(log_level(text).ok().as_deref(), want, "{text:?}");
         }
-        for (text, want) in [
-            ("1", Some(1)),
-            ("1000", Some(1000)),
-            ("0", None),
-            ("1001", None),
-            ("-1", None),
-            ("many", None),
-        ] {
+        for (text, want) in
+            [("1", Some(1)), ("1000", Some(1000)), ("0", None), ("1001", None), ("-1", None), ("many", None)]
+        {
             assert_eq!(concurrency(text).ok(), want, "{text:?}");
         }
     }

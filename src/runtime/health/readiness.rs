@@ -55,13 +55,7 @@ impl Readiness {
         checks
             .into_iter()
             .filter_map(|(name, check)| {
-                check(now).err().map(|why| {
-                    if why.starts_with(&name) {
-                        why
-                    } else {
-                        format!("{name}: {why}")
-                    }
-                })
+                check(now).err().map(|why| if why.starts_with(&name) { why } else { format!("{name}: {why}") })
             })
             .collect()
     }
@@ -105,9 +99,7 @@ impl Freshness {
 
     fn touch_at(&self, now: Instant) {
         let age = now.saturating_duration_since(self.0.created).as_millis();
-        self.0
-            .touched
-            .fetch_max(u64::try_from(age).unwrap_or(u64::MAX - 1) + 1, Ordering::Relaxed);
+        self.0.touched.fetch_max(u64::try_from(age).unwrap_or(u64::MAX - 1) + 1, Ordering::Relaxed);
     }
 
     /// Touches it every second until `stop` fires: proof that the runtime still runs tasks.
@@ -120,12 +112,7 @@ impl Freshness {
 
     /// Fine, or one line that says since when it isn't.
     pub fn state(&self, now: Instant) -> Result<(), String> {
-        let Inner {
-            name,
-            stale_after,
-            created,
-            touched,
-        } = &*self.0;
+        let Inner { name, stale_after, created, touched } = &*self.0;
         let Some(at) = touched.load(Ordering::Relaxed).checked_sub(1) else {
             return Err(format!("{name}: not there yet"));
         };
@@ -133,11 +120,7 @@ impl Freshness {
         if age <= *stale_after {
             return Ok(());
         }
-        Err(format!(
-            "{name}: stale for {} s, {} s are allowed",
-            age.as_secs(),
-            stale_after.as_secs()
-        ))
+        Err(format!("{name}: stale for {} s, {} s are allowed", age.as_secs(), stale_after.as_secs()))
     }
 }
 
@@ -154,19 +137,12 @@ mod tests {
         handle.touch_at(at(10));
         assert_eq!(handle.state(at(10)), Ok(()));
         assert_eq!(handle.state(at(40)), Ok(()));
-        assert_eq!(
-            handle.state(at(41)),
-            Err("pods: stale for 31 s, 30 s are allowed".to_owned())
-        );
+        assert_eq!(handle.state(at(41)), Err("pods: stale for 31 s, 30 s are allowed".to_owned()));
         handle.clone().touch_at(at(41));
         assert_eq!(handle.state(at(60)), Ok(()));
         handle.touch_at(at(5));
         assert_eq!(handle.state(at(60)), Ok(()), "an older touch takes nothing back");
-        assert_eq!(
-            handle.state(start),
-            Ok(()),
-            "a caller with an older now is not told it is stale"
-        );
+        assert_eq!(handle.state(start), Ok(()), "a caller with an older now is not told it is stale");
     }
 
     #[test]
@@ -179,11 +155,7 @@ mod tests {
         readiness.check("webhook", |_| Err("no certificate".to_owned()));
         assert_eq!(
             readiness.failing(now),
-            [
-                "base pods in a: not there yet",
-                "modules: not there yet",
-                "webhook: no certificate"
-            ]
+            ["base pods in a: not there yet", "modules: not there yet", "webhook: no certificate"]
         );
         modules.touch();
         readiness.check("webhook", |_| Ok(()));

@@ -61,15 +61,7 @@ pub(super) struct Elector<S> {
 
 impl<S: LeaseStore> Elector<S> {
     pub(super) fn new(cfg: LeaseConfig, store: S, wall: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self {
-            cfg,
-            store,
-            wall,
-            memory: Memory::default(),
-            fresh: None,
-            unsure: false,
-            complained: None,
-        }
+        Self { cfg, store, wall, memory: Memory::default(), fresh: None, unsure: false, complained: None }
     }
 
     /// Waits for leadership, runs `lead` under it, cleans up.
@@ -96,11 +88,7 @@ impl<S: LeaseStore> Elector<S> {
         match self.hold(&stop, &token, lead(token.clone())).await {
             Held::Ended => {
                 let released = self.release().await;
-                if stop.is_cancelled() {
-                    Outcome::Stopped { released }
-                } else {
-                    Outcome::Ended { released }
-                }
+                if stop.is_cancelled() { Outcome::Stopped { released } } else { Outcome::Ended { released } }
             }
             Held::Stuck => {
                 warn!("the leader's work did not end in time; the lease is left to run out");
@@ -118,9 +106,9 @@ impl<S: LeaseStore> Elector<S> {
         loop {
             let pause = match self.attempt().await {
                 Attempt::Leading => return,
-                Attempt::Waiting { until } => until
-                    .saturating_duration_since(Instant::now())
-                    .clamp(SHORT_PAUSE, self.cfg.timing.retry),
+                Attempt::Waiting { until } => {
+                    until.saturating_duration_since(Instant::now()).clamp(SHORT_PAUSE, self.cfg.timing.retry)
+                }
                 Attempt::Conflict => SHORT_PAUSE,
                 Attempt::Failed | Attempt::Lost(_) => self.cfg.timing.retry,
             };
@@ -194,11 +182,7 @@ impl<S: LeaseStore> Elector<S> {
                 Ok(Attempt::Leading | Attempt::Waiting { .. } | Attempt::Failed) => false,
             };
             let earliest = Instant::now() + SHORT_PAUSE;
-            next = if soon {
-                earliest
-            } else {
-                earliest.max(started + timing.retry)
-            };
+            next = if soon { earliest } else { earliest.max(started + timing.retry) };
         }
     }
 
@@ -305,12 +289,9 @@ impl<S: LeaseStore> Elector<S> {
 }
 
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(StoreError::Unknown(format!(
-            "no answer within {} s",
-            limit.as_secs_f32()
-        )))
-    })
+    timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unknown(format!("no answer within {} s", limit.as_secs_f32()))))
 }
 
 #[cfg(test)]

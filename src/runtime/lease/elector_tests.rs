@@ -67,9 +67,7 @@ fn scripted(fates: &[Fate]) -> impl FnMut(Call) -> Fate + Send + 'static {
 }
 
 async fn lead_with(store: FakeStore, stop: CancellationToken, log: &Log) -> Outcome {
-    run_with(cfg("me"), store, stop, |token| log.clone().work(token))
-        .await
-        .unwrap()
+    run_with(cfg("me"), store, stop, |token| log.clone().work(token)).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,22 +77,11 @@ async fn creates_renews_and_releases() {
     assert_eq!(outcome, Outcome::Stopped { released: true });
     assert_eq!(log.entries(), [("leads", 0), ("ends", 30)]);
     let history = api.history();
-    assert!(
-        (15..=17).contains(&history.len()),
-        "create, a renewal every 2 s, release: {}",
-        history.len()
-    );
+    assert!((15..=17).contains(&history.len()), "create, a renewal every 2 s, release: {}", history.len());
     let (first, last) = (&history[0], &history[history.len() - 1]);
     assert_eq!((first.holder.as_str(), first.transitions), ("me", 0));
-    assert_eq!(
-        (last.holder.as_str(), last.transitions, last.duration),
-        ("", 0, Some(Duration::from_secs(1)))
-    );
-    assert!(
-        history[..history.len() - 1]
-            .iter()
-            .all(|r| r.acquired == first.acquired && r.holder == "me")
-    );
+    assert_eq!((last.holder.as_str(), last.transitions, last.duration), ("", 0, Some(Duration::from_secs(1))));
+    assert!(history[..history.len() - 1].iter().all(|r| r.acquired == first.acquired && r.holder == "me"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,10 +132,7 @@ async fn single_failures_are_survived() {
         Fate::Refused,
         Fate::AnswerLost { there: 5 },
         Fate::AnswerLost { there: 6_000 },
-        Fate::Slow {
-            there: 100,
-            back: 4_000,
-        },
+        Fate::Slow { there: 100, back: 4_000 },
     ] {
         // Call 0 looks, 1 creates, 2 renews, 3 renews.
         for position in 0..4 {
@@ -159,10 +143,7 @@ async fn single_failures_are_survived() {
             assert_eq!(outcome, Outcome::Stopped { released: true }, "{bad:?} at {position}");
             let entries = log.entries();
             assert_eq!((entries.len(), entries[1]), (2, ("ends", 60)), "{bad:?} at {position}");
-            assert!(
-                api.history().iter().all(|r| r.transitions == 0),
-                "{bad:?} at {position}"
-            );
+            assert!(api.history().iter().all(|r| r.transitions == 0), "{bad:?} at {position}");
         }
     }
 }
@@ -191,10 +172,7 @@ async fn a_late_answer_lends_no_time() {
     let (api, log) = (FakeApi::new(), Log::new());
     let late = [Fate::Fine, Fate::Slow { there: 5, back: 4_500 }];
     let store = api.store(scripted(&[late.as_slice(), &[Fate::Down; 50]].concat()));
-    assert_eq!(
-        lead_with(store, CancellationToken::new(), &log).await,
-        Outcome::Lost(Loss::Deadline)
-    );
+    assert_eq!(lead_with(store, CancellationToken::new(), &log).await, Outcome::Lost(Loss::Deadline));
     assert_eq!(log.entries(), [("leads", 4), ("ends", 10)]);
 }
 
@@ -226,16 +204,11 @@ async fn a_long_wind_down_is_covered_by_the_lease() {
     let api = FakeApi::new();
     let during = Arc::new(Mutex::new(None));
     let (watched, seen) = (api.clone(), during.clone());
-    let outcome = run_with(
-        cfg("me"),
-        api.store(|_| Fate::Fine),
-        stop_after(5),
-        |token| async move {
-            token.cancelled().await;
-            sleep(Duration::from_secs(18)).await;
-            *seen.lock().unwrap() = watched.record();
-        },
-    )
+    let outcome = run_with(cfg("me"), api.store(|_| Fate::Fine), stop_after(5), |token| async move {
+        token.cancelled().await;
+        sleep(Duration::from_secs(18)).await;
+        *seen.lock().unwrap() = watched.record();
+    })
     .await
     .unwrap();
     assert_eq!(outcome, Outcome::Stopped { released: true });
@@ -247,15 +220,9 @@ async fn a_long_wind_down_is_covered_by_the_lease() {
 #[tokio::test(start_paused = true)]
 async fn work_that_does_not_end_keeps_the_lease() {
     let (api, start) = (FakeApi::new(), Instant::now());
-    let outcome = run_with(cfg("me"), api.store(|_| Fate::Fine), stop_after(5), |_| {
-        std::future::pending()
-    })
-    .await
-    .unwrap();
-    assert_eq!(
-        (outcome, start.elapsed().as_secs()),
-        (Outcome::Stopped { released: false }, 25)
-    );
+    let outcome =
+        run_with(cfg("me"), api.store(|_| Fate::Fine), stop_after(5), |_| std::future::pending()).await.unwrap();
+    assert_eq!((outcome, start.elapsed().as_secs()), (Outcome::Stopped { released: false }, 25));
     assert_eq!(api.record().unwrap().holder, "me", "somebody may still be at work");
 }
 
@@ -263,26 +230,14 @@ async fn work_that_does_not_end_keeps_the_lease() {
 async fn work_that_ignores_a_loss_is_dropped_before_the_lease_runs_out() {
     let (api, start) = (FakeApi::new(), Instant::now());
     let store = api.store(scripted(&[[Fate::Fine; 2].as_slice(), &[Fate::Down; 50]].concat()));
-    let outcome = run_with(cfg("me"), store, CancellationToken::new(), |_| std::future::pending())
-        .await
-        .unwrap();
-    assert_eq!(
-        (outcome, start.elapsed().as_secs()),
-        (Outcome::Lost(Loss::Deadline), 14)
-    );
+    let outcome = run_with(cfg("me"), store, CancellationToken::new(), |_| std::future::pending()).await.unwrap();
+    assert_eq!((outcome, start.elapsed().as_secs()), (Outcome::Lost(Loss::Deadline), 14));
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_that_ends_by_itself_gives_the_lease_back() {
     let api = FakeApi::new();
-    let outcome = run_with(
-        cfg("me"),
-        api.store(|_| Fate::Fine),
-        CancellationToken::new(),
-        |_| async {},
-    )
-    .await
-    .unwrap();
+    let outcome = run_with(cfg("me"), api.store(|_| Fate::Fine), CancellationToken::new(), |_| async {}).await.unwrap();
     assert_eq!(outcome, Outcome::Ended { released: true });
     assert_eq!(api.record().unwrap().holder, "");
 }

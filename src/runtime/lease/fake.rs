@@ -54,10 +54,7 @@ impl FakeApi {
 
     /// A store for one client; `fates` is asked before each call.
     pub(super) fn store(&self, fates: impl FnMut(Call) -> Fate + Send + 'static) -> FakeStore {
-        FakeStore {
-            api: self.clone(),
-            fates: Mutex::new(Box::new(fates)),
-        }
+        FakeStore { api: self.clone(), fates: Mutex::new(Box::new(fates)) }
     }
 
     pub(super) fn record(&self) -> Option<Record> {

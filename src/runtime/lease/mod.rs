@@ -142,13 +142,7 @@ pub fn identity() -> String {
     // against a platform where that is poor.
     let word = || RandomState::new().hash_one((std::process::id(), Timestamp::now()));
     let (a, b) = (word(), word());
-    format!(
-        "{host}_{:08x}-{:04x}-{:04x}-{:016x}",
-        a >> 32,
-        (a >> 16) & 0xffff,
-        a & 0xffff,
-        b
-    )
+    format!("{host}_{:08x}-{:04x}-{:04x}-{:016x}", a >> 32, (a >> 16) & 0xffff, a & 0xffff, b)
 }
 
 #[cfg(test)]
@@ -169,13 +163,7 @@ mod tests {
         let mut cfg = LeaseConfig::new("default");
         cfg.timing.renew_deadline = cfg.timing.lease;
         let api = fake::FakeApi::new();
-        let got = run_with(
-            cfg,
-            api.store(|_| fake::Fate::Fine),
-            CancellationToken::new(),
-            |_| async {},
-        )
-        .await;
+        let got = run_with(cfg, api.store(|_| fake::Fate::Fine), CancellationToken::new(), |_| async {}).await;
         assert!(matches!(got, Err(Error::Timing(_))));
     }
 }

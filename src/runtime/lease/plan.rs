@@ -62,11 +62,7 @@ pub struct Timing {
 impl Default for Timing {
     /// 15 s, 10 s and 2 s: the defaults of client-go, which V1 ran with.
     fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry: Duration::from_secs(2),
-        }
+        Self { lease: Duration::from_secs(15), renew_deadline: Duration::from_secs(10), retry: Duration::from_secs(2) }
     }
 }
 
@@ -175,14 +171,7 @@ pub fn plan_lease(observed: Option<&Record>, memory: &Memory, now: Instant, me: 
         return Step::Replace(Claim::TakeOver);
     }
     let until = memory.unchanged_since(record, now) + record.duration.unwrap_or(timing.lease);
-    if now >= until {
-        Step::Replace(Claim::TakeOver)
-    } else {
-        Step::Wait {
-            until,
-            holder: record.holder.clone(),
-        }
-    }
+    if now >= until { Step::Replace(Claim::TakeOver) } else { Step::Wait { until, holder: record.holder.clone() } }
 }
 
 fn plan_renewal(observed: Option<&Record>, renewed_at: Instant, now: Instant, me: &str, timing: &Timing) -> Step {
@@ -192,9 +181,7 @@ fn plan_renewal(observed: Option<&Record>, renewed_at: Instant, now: Instant, me
     match observed {
         None => Step::Lost(Loss::Deleted),
         Some(record) if record.holder == me => Step::Replace(Claim::Renew),
-        Some(record) => Step::Lost(Loss::Taken {
-            by: record.holder.clone(),
-        }),
+        Some(record) => Step::Lost(Loss::Taken { by: record.holder.clone() }),
     }
 }
 
@@ -256,11 +243,7 @@ pub fn build_release(current: &Lease, me: &str, wall: Timestamp) -> Option<Lease
 /// look like no change at all.
 fn distinct_from(wall: Timestamp, last: Option<Timestamp>) -> Timestamp {
     let wall = micros(wall);
-    if Some(wall) == last {
-        wall.checked_add(Duration::from_micros(1)).unwrap_or(wall)
-    } else {
-        wall
-    }
+    if Some(wall) == last { wall.checked_add(Duration::from_micros(1)).unwrap_or(wall) } else { wall }
 }
 
 /// The API stores microseconds; comparing needs the same precision.

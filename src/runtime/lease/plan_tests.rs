@@ -34,26 +34,14 @@ fn plan_table() {
         want: fn(Instant) -> Step,
     }
     fn wait(now: Instant, left: u64) -> Step {
-        Step::Wait {
-            until: now + secs(left),
-            holder: "other".to_owned(),
-        }
+        Step::Wait { until: now + secs(left), holder: "other".to_owned() }
     }
     fn short(duration: Option<Duration>) -> Record {
-        Record {
-            duration,
-            ..record("other", 0)
-        }
+        Record { duration, ..record("other", 0) }
     }
     let other = || record("other", 0);
     let rows = [
-        Row {
-            name: "no lease",
-            observed: None,
-            seen: None,
-            renewed: None,
-            want: |_| Step::Create,
-        },
+        Row { name: "no lease", observed: None, seen: None, renewed: None, want: |_| Step::Create },
         Row {
             name: "lease deleted under a waiting one",
             observed: None,
@@ -203,15 +191,8 @@ fn expiry_follows_what_was_seen_and_nothing_else() {
             let now = start + secs(2 * tick);
             let seen = record("other", skew + i64::try_from(tick).unwrap());
             memory.note(Some(&seen), now);
-            let want = Step::Wait {
-                until: now + secs(15),
-                holder: "other".to_owned(),
-            };
-            assert_eq!(
-                plan_lease(Some(&seen), &memory, now, ME, &timing),
-                want,
-                "skew {skew}, tick {tick}"
-            );
+            let want = Step::Wait { until: now + secs(15), holder: "other".to_owned() };
+            assert_eq!(plan_lease(Some(&seen), &memory, now, ME, &timing), want, "skew {skew}, tick {tick}");
         }
         let last = record("other", skew + 9);
         for silence in 1..=20 {
@@ -248,13 +229,7 @@ fn built_leases_have_the_shape_of_client_go() {
             "acquireTime": "2023-11-14T22:13:20.000000Z", "renewTime": "2023-11-14T22:13:20.000000Z",
         })
     );
-    assert_eq!(
-        (
-            json["metadata"]["namespace"].as_str(),
-            json["metadata"]["name"].as_str()
-        ),
-        (Some("ns"), Some("lock"))
-    );
+    assert_eq!((json["metadata"]["namespace"].as_str(), json["metadata"]["name"].as_str()), (Some("ns"), Some("lock")));
 
     let renewed = build_claim(&new, Claim::Renew, ME, wall(2), &timing);
     assert_eq!(
@@ -284,11 +259,7 @@ fn built_leases_have_the_shape_of_client_go() {
         }
     );
 
-    assert_eq!(
-        build_release(&taken, ME, wall(61)),
-        None,
-        "another's lease is never dropped"
-    );
+    assert_eq!(build_release(&taken, ME, wall(61)), None, "another's lease is never dropped");
     let released = build_release(&taken, "you_2", wall(61)).unwrap();
     assert_eq!(
         Record::of(&released),
@@ -323,42 +294,20 @@ fn reads_a_lease_of_v1_and_odd_ones() {
     }))
     .unwrap();
     let record = Record::of(&lease);
-    assert_eq!(
-        (record.holder.as_str(), record.duration, record.transitions),
-        ("pod-1_c1a9", Some(secs(15)), 2)
-    );
+    assert_eq!((record.holder.as_str(), record.duration, record.transitions), ("pod-1_c1a9", Some(secs(15)), 2));
     assert_eq!(record.renewed, Some("2024-05-01T08:00:10.654321Z".parse().unwrap()));
 
-    let free = Record {
-        holder: String::new(),
-        duration: None,
-        acquired: None,
-        renewed: None,
-        transitions: 0,
-    };
+    let free = Record { holder: String::new(), duration: None, acquired: None, renewed: None, transitions: 0 };
     assert_eq!(Record::of(&Lease::default()), free);
     for seconds in [0, -5] {
-        let spec = LeaseSpec {
-            lease_duration_seconds: Some(seconds),
-            ..LeaseSpec::default()
-        };
-        assert_eq!(
-            Record::of(&Lease {
-                spec: Some(spec),
-                ..Lease::default()
-            }),
-            free,
-            "{seconds} s"
-        );
+        let spec = LeaseSpec { lease_duration_seconds: Some(seconds), ..LeaseSpec::default() };
+        assert_eq!(Record::of(&Lease { spec: Some(spec), ..Lease::default() }), free, "{seconds} s");
     }
 }
 
 #[test]
 fn seemingly_held_table() {
-    let none = Record {
-        renewed: None,
-        ..record("other", 0)
-    };
+    let none = Record { renewed: None, ..record("other", 0) };
     for (name, record, at, want) in [
         ("fresh", record("other", 0), 5, Some("other")),
         ("within the room for skew", record("other", 0), 29, Some("other")),

@@ -47,11 +47,7 @@ struct Term(Arc<World>);
 impl Term {
     fn begin(world: &Arc<World>, who: &str) -> Self {
         if world.leading.fetch_add(1, Ordering::SeqCst) != 0 {
-            world
-                .violations
-                .lock()
-                .unwrap()
-                .push(format!("{who} leads beside another"));
+            world.violations.lock().unwrap().push(format!("{who} leads beside another"));
         }
         world.terms.fetch_add(1, Ordering::SeqCst);
         Self(world.clone())
@@ -79,31 +75,18 @@ fn weather(mut rng: Rng, world: Arc<World>) -> impl FnMut(super::super::fake::Ca
         }
         if now < outage_until {
             return match rng.below(6) {
-                0 => Fate::AnswerLost {
-                    there: rng.below(8_000),
-                },
+                0 => Fate::AnswerLost { there: rng.below(8_000) },
                 1 | 2 => Fate::Down,
                 _ => Fate::Hangs,
             };
         }
         match rng.below(if good { 52 } else { 100 }) {
-            0..=49 => Fate::Slow {
-                there: rng.below(150),
-                back: rng.below(150),
-            },
+            0..=49 => Fate::Slow { there: rng.below(150), back: rng.below(150) },
             // Applied at once, answered late: the others' clock starts long before ours would if it counted
             // from the answer.
-            50..=74 => Fate::Slow {
-                there: rng.below(100),
-                back: rng.below(5_000),
-            },
-            75..=81 => Fate::Slow {
-                there: rng.below(6_000),
-                back: rng.below(6_000),
-            },
-            82..=89 => Fate::AnswerLost {
-                there: rng.below(12_000),
-            },
+            50..=74 => Fate::Slow { there: rng.below(100), back: rng.below(5_000) },
+            75..=81 => Fate::Slow { there: rng.below(6_000), back: rng.below(6_000) },
+            82..=89 => Fate::AnswerLost { there: rng.below(12_000) },
             90..=93 => Fate::Hangs,
             94..=96 => Fate::Down,
             _ => Fate::Refused,
@@ -160,11 +143,7 @@ async fn one_schedule(seed: u64) -> Arc<World> {
     world.calm.store(true, Ordering::SeqCst);
     sleep(CALM).await;
     if world.leading.load(Ordering::SeqCst) != 1 {
-        world
-            .violations
-            .lock()
-            .unwrap()
-            .push("nobody leads after a minute of calm".to_owned());
+        world.violations.lock().unwrap().push("nobody leads after a minute of calm".to_owned());
     }
     replicas.iter().for_each(tokio::task::JoinHandle::abort);
     world
@@ -174,11 +153,7 @@ async fn one_schedule(seed: u64) -> Arc<World> {
 fn never_two_leaders_over_random_schedules() {
     let (mut terms, mut losses) = (0, 0);
     for seed in 0..SEEDS {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let world = runtime.block_on(one_schedule(seed));
         let violations = world.violations.lock().unwrap();
         assert!(violations.is_empty(), "seed {seed}: {violations:?}");
@@ -186,12 +161,6 @@ fn never_two_leaders_over_random_schedules() {
         losses += world.losses.load(Ordering::SeqCst);
     }
     println!("{SEEDS} schedules: {terms} terms, {losses} lost");
-    assert!(
-        terms > 5 * u32::try_from(SEEDS).unwrap(),
-        "the schedules must bring leaders about: {terms}"
-    );
-    assert!(
-        losses > u32::try_from(SEEDS).unwrap() / 2,
-        "and must make them lose: {losses}"
-    );
+    assert!(terms > 5 * u32::try_from(SEEDS).unwrap(), "the schedules must bring leaders about: {terms}");
+    assert!(losses > u32::try_from(SEEDS).unwrap() / 2, "and must make them lose: {losses}");
 }

@@ -42,10 +42,7 @@ pub struct KubeStore {
 impl KubeStore {
     /// The Lease `name` in `namespace`.
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
-        Self {
-            api: Api::namespaced(client, namespace),
-            name: name.to_owned(),
-        }
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 }
 
@@ -61,14 +58,9 @@ impl LeaseStore for KubeStore {
     async fn replace(&self, lease: &Lease) -> Result<Lease, StoreError> {
         // Without a resourceVersion the API server overwrites whatever is there: refuse to send that.
         if lease.metadata.resource_version.is_none() {
-            return Err(StoreError::Refused(
-                "the Lease to replace carries no resourceVersion".to_owned(),
-            ));
+            return Err(StoreError::Refused("the Lease to replace carries no resourceVersion".to_owned()));
         }
-        self.api
-            .replace(&self.name, &PostParams::default(), lease)
-            .await
-            .map_err(classify)
+        self.api.replace(&self.name, &PostParams::default(), lease).await.map_err(classify)
     }
 }
 
@@ -88,14 +80,7 @@ mod tests {
     use super::*;
 
     fn api_error(code: u16) -> kube::Error {
-        kube::Error::Api(
-            Status {
-                code,
-                message: "no".to_owned(),
-                ..Status::default()
-            }
-            .boxed(),
-        )
+        kube::Error::Api(Status { code, message: "no".to_owned(), ..Status::default() }.boxed())
     }
 
     #[test]

@@ -25,10 +25,7 @@ pub(super) struct Process {
 impl Process {
     /// Takes the present as the start of the process: it is made first thing.
     pub(super) fn new() -> Self {
-        let started = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Self { started }
     }
 }
@@ -39,32 +36,14 @@ impl Collector for Process {
             let metric = ConstGauge::new(value);
             metric.encode(encoder.encode_descriptor(name, help, unit.as_ref(), metric.metric_type())?)
         };
-        gauge(
-            "process_start_time",
-            "Start of the process since 1970.",
-            Some(Unit::Seconds),
-            self.started,
-        )?;
-        if let Some(bytes) = fs::read_to_string("/proc/self/status")
-            .ok()
-            .as_deref()
-            .and_then(resident_bytes)
-        {
+        gauge("process_start_time", "Start of the process since 1970.", Some(Unit::Seconds), self.started)?;
+        if let Some(bytes) = fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident_bytes) {
             gauge("process_resident_memory", "Resident memory.", Some(Unit::Bytes), bytes)?;
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
-            gauge(
-                "process_open_fds",
-                "Open file descriptors.",
-                None,
-                as_value(open.count()),
-            )?;
+            gauge("process_open_fds", "Open file descriptors.", None, as_value(open.count()))?;
         }
-        if let Some(seconds) = fs::read_to_string("/proc/self/stat")
-            .ok()
-            .as_deref()
-            .and_then(cpu_seconds)
-        {
+        if let Some(seconds) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(cpu_seconds) {
             let metric = ConstCounter::new(seconds);
             let help = "User and system time spent.";
             metric.encode(encoder.encode_descriptor(
@@ -105,10 +84,7 @@ mod tests {
 
     #[test]
     fn reads_proc_files() {
-        assert_eq!(
-            resident_bytes("Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"),
-            Some(2_097_152.0)
-        );
+        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2_097_152.0));
         assert_eq!(resident_bytes("Name:\tx\n"), None);
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 99 0 0 0 250 50 0 0 20 0 1 0 119743 3133440 407";
         assert_eq!(cpu_seconds(stat), Some(3.0));

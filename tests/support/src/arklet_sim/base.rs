@@ -20,11 +20,7 @@ pub(super) struct BaseCell {
 
 impl BaseCell {
     pub(super) fn new(ip: IpAddr, config: BaseConfig) -> Arc<Self> {
-        Arc::new(Self {
-            ip,
-            state: Mutex::new(BaseState::new(config)),
-            changed: Notify::new(),
-        })
+        Arc::new(Self { ip, state: Mutex::new(BaseState::new(config)), changed: Notify::new() })
     }
 
     /// Everybody who waits on this base looks again.
@@ -49,13 +45,7 @@ impl BaseCell {
         for note in notes {
             match note {
                 Note::Changed(name, version, state) => {
-                    ledger.changed(Change {
-                        at,
-                        ip: self.ip,
-                        name,
-                        version,
-                        state,
-                    });
+                    ledger.changed(Change { at, ip: self.ip, name, version, state });
                 }
                 Note::Violated(what) => ledger.violated(format!("{} at {at:?}: {what}", self.ip)),
             }
@@ -110,17 +100,8 @@ impl BaseCell {
 }
 
 fn add_difference(totals: &mut Counts, before: Counts, after: Counts) {
-    let Counts {
-        connections,
-        installs,
-        installed,
-        uninstalls,
-        uninstalled,
-        switches,
-        queries,
-        healths,
-        conflicts,
-    } = after;
+    let Counts { connections, installs, installed, uninstalls, uninstalled, switches, queries, healths, conflicts } =
+        after;
     totals.connections += connections - before.connections;
     totals.installs += installs - before.installs;
     totals.installed += installed - before.installed;
@@ -160,44 +141,22 @@ impl Base {
 
     /// How `name:version` behaves here, before what the simulator says for all. Ends a hang of an install that is under way.
     pub fn behave(&self, name: &str, version: &str, behaviour: Behaviour) {
-        self.change(|state| {
-            state
-                .behaviours
-                .insert((name.to_owned(), version.to_owned()), behaviour)
-        });
+        self.change(|state| state.behaviours.insert((name.to_owned(), version.to_owned()), behaviour));
     }
 
     /// From now on every command meets this fault, and no other.
     pub fn fault(&self, fault: Fault) {
-        self.change(|state| {
-            state.faults = vec![Injected {
-                fault,
-                only: None,
-                times: None,
-            }]
-        });
+        self.change(|state| state.faults = vec![Injected { fault, only: None, times: None }]);
     }
 
     /// From now on commands of this kind meet this fault, beside the others.
     pub fn fault_for(&self, command: Command, fault: Fault) {
-        self.change(|state| {
-            state.faults.push(Injected {
-                fault,
-                only: Some(command),
-                times: None,
-            })
-        });
+        self.change(|state| state.faults.push(Injected { fault, only: Some(command), times: None }));
     }
 
     /// The next command of this kind meets this fault, beside the others.
     pub fn fault_once(&self, command: Command, fault: Fault) {
-        self.change(|state| {
-            state.faults.push(Injected {
-                fault,
-                only: Some(command),
-                times: Some(1),
-            })
-        });
+        self.change(|state| state.faults.push(Injected { fault, only: Some(command), times: Some(1) }));
     }
 
     /// Ends all faults. What hangs in one is closed without an answer.
@@ -252,10 +211,7 @@ impl Base {
 
     /// The state of a biz; `None` if it isn't listed.
     pub fn state(&self, name: &str, version: &str) -> Option<State> {
-        self.list()
-            .into_iter()
-            .find(|biz| biz.name == name && biz.version == version)
-            .map(|biz| biz.state)
+        self.list().into_iter().find(|biz| biz.name == name && biz.version == version).map(|biz| biz.state)
     }
 
     /// The version of `name` that serves.
@@ -282,9 +238,6 @@ impl Base {
     /// Waits until the list is as wanted; `false` if it isn't by then.
     pub async fn until(&self, time: Duration, wanted: impl Fn(&[BizView]) -> bool) -> bool {
         let until = Instant::now() + time;
-        self.cell
-            .wait(Some(until), |state| wanted(&state.view()).then_some(()))
-            .await
-            .is_some()
+        self.cell.wait(Some(until), |state| wanted(&state.view()).then_some(())).await.is_some()
     }
 }

@@ -80,17 +80,8 @@ impl BaseConfig {
 
     /// As a base with runtime 2.1.6 right after its start.
     pub fn runtime_2_1_6() -> Self {
-        let metaspace = Metaspace {
-            max: -1,
-            committed: 48_955_392,
-            used: 48_000_000,
-        };
-        Self {
-            style: Style::Lower,
-            install_strategy: true,
-            metaspace: Some(metaspace),
-            ..Self::runtime_2_1_3()
-        }
+        let metaspace = Metaspace { max: -1, committed: 48_955_392, used: 48_000_000 };
+        Self { style: Style::Lower, install_strategy: true, metaspace: Some(metaspace), ..Self::runtime_2_1_3() }
     }
 }
 
@@ -129,14 +120,7 @@ pub struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self {
-            end: End::Starts,
-            delay: None,
-            manifest: None,
-            context: None,
-            spring: true,
-            ghost: false,
-        }
+        Self { end: End::Starts, delay: None, manifest: None, context: None, spring: true, ghost: false }
     }
 }
 
@@ -148,58 +132,37 @@ impl Behaviour {
 
     /// One whose start throws.
     pub fn fails(cause: &str) -> Self {
-        Self {
-            end: End::Fails(cause.to_owned()),
-            ..Self::default()
-        }
+        Self { end: End::Fails(cause.to_owned()), ..Self::default() }
     }
 
     /// One that can't be fetched.
     pub fn unfetchable(cause: &str) -> Self {
-        Self {
-            end: End::Unfetchable(cause.to_owned()),
-            ..Self::default()
-        }
+        Self { end: End::Unfetchable(cause.to_owned()), ..Self::default() }
     }
 
     /// One whose download never ends.
     pub fn fetch_hangs() -> Self {
-        Self {
-            end: End::FetchHangs,
-            ..Self::default()
-        }
+        Self { end: End::FetchHangs, ..Self::default() }
     }
 
     /// One whose start never ends.
     pub fn start_hangs() -> Self {
-        Self {
-            end: End::StartHangs,
-            ..Self::default()
-        }
+        Self { end: End::StartHangs, ..Self::default() }
     }
 
     /// With a start that takes this long.
     pub fn slow(self, delay: Duration) -> Self {
-        Self {
-            delay: Some(delay),
-            ..self
-        }
+        Self { delay: Some(delay), ..self }
     }
 
     /// With another identity in the manifest.
     pub fn manifest(self, name: &str, version: &str) -> Self {
-        Self {
-            manifest: Some((name.to_owned(), version.to_owned())),
-            ..self
-        }
+        Self { manifest: Some((name.to_owned(), version.to_owned())), ..self }
     }
 
     /// With a web context.
     pub fn context(self, path: &str) -> Self {
-        Self {
-            context: Some(path.to_owned()),
-            ..self
-        }
+        Self { context: Some(path.to_owned()), ..self }
     }
 
     /// Not a Spring application.

@@ -79,10 +79,7 @@ impl Sim {
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             started: Instant::now(),
-            settings: Mutex::new(Settings {
-                config,
-                ..Settings::default()
-            }),
+            settings: Mutex::new(Settings { config, ..Settings::default() }),
             bases: Mutex::default(),
             ledger: Mutex::default(),
         });
@@ -119,9 +116,7 @@ impl Sim {
 
     /// How `name:version` behaves on every base that wasn't told otherwise, whatever its URL.
     pub fn behave(&self, name: &str, version: &str, behaviour: Behaviour) {
-        lock(&self.shared.settings)
-            .names
-            .insert((name.to_owned(), version.to_owned()), behaviour);
+        lock(&self.shared.settings).names.insert((name.to_owned(), version.to_owned()), behaviour);
         self.shared.wake_all();
     }
 
@@ -150,11 +145,7 @@ impl Sim {
     /// Panics with the violations, if there are any.
     pub fn assert_no_violations(&self) {
         let violations = self.violations();
-        assert!(
-            violations.is_empty(),
-            "the bases saw what must not be:\n{}",
-            violations.join("\n")
-        );
+        assert!(violations.is_empty(), "the bases saw what must not be:\n{}", violations.join("\n"));
     }
 
     /// How long this simulator has been running: the clock of [`Call::at`] and [`Change::at`].
@@ -172,11 +163,7 @@ impl Drop for Sim {
 impl Shared {
     fn base(&self, ip: IpAddr) -> Arc<BaseCell> {
         let mut bases = lock(&self.bases);
-        Arc::clone(
-            bases
-                .entry(ip)
-                .or_insert_with(|| BaseCell::new(ip, lock(&self.settings).config.clone())),
-        )
+        Arc::clone(bases.entry(ip).or_insert_with(|| BaseCell::new(ip, lock(&self.settings).config.clone())))
     }
 
     /// The behaviour of what is asked for, where the base itself has none: the jar's, else the name's, else a plain start.

@@ -73,9 +73,9 @@ impl Request {
         let given = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
         match (given(&self.parameters.biz_name), given(&self.parameters.biz_version)) {
             (Some(name), Some(version)) => Ok((name, version)),
-            (Some(_), None) | (None, Some(_)) if self.command == Command::Install => Err(reply::invalid(
-                "bizName and bizVersion should be both blank or both not blank.",
-            )),
+            (Some(_), None) | (None, Some(_)) if self.command == Command::Install => {
+                Err(reply::invalid("bizName and bizVersion should be both blank or both not blank."))
+            }
             (Some(_), None) => Err(reply::invalid("bizVersion should not be blank")),
             (None, _) => Err(reply::invalid("bizName should not be blank")),
         }
@@ -105,9 +105,7 @@ impl Request {
 
     /// The install once `name:version` is taken: fetch, register, start.
     async fn install_held(&self, name: &str, version: &str, url: &str, epoch: u64) -> Option<String> {
-        let jar = self
-            .settled(name, version, url, epoch, |end| *end != End::FetchHangs)
-            .await?;
+        let jar = self.settled(name, version, url, epoch, |end| *end != End::FetchHangs).await?;
         let strategy = self.parameters.install_strategy.as_deref();
         let in_place = |state: &BaseState| state.config.install_strategy && strategy == Some("uninstallThenInstall");
         self.change(|state| {
@@ -119,20 +117,13 @@ impl Request {
             return Some(reply::threw(cause, &[cause]));
         }
         // The manifest decides what is installed, whatever was asked for.
-        let (name_there, version_there) = jar
-            .manifest
-            .clone()
-            .unwrap_or_else(|| (name.to_owned(), version.to_owned()));
+        let (name_there, version_there) = jar.manifest.clone().unwrap_or_else(|| (name.to_owned(), version.to_owned()));
         if let Err(refusal) = self.change(|state| state.register(&name_there, &version_there, &jar)) {
             return Some(refusal);
         }
-        let delay = jar
-            .delay
-            .unwrap_or_else(|| self.base.read(|state| state.config.install_delay));
+        let delay = jar.delay.unwrap_or_else(|| self.base.read(|state| state.config.install_delay));
         self.pass(delay, epoch).await?;
-        let jar = self
-            .settled(name, version, url, epoch, |end| *end != End::StartHangs)
-            .await?;
+        let jar = self.settled(name, version, url, epoch, |end| *end != End::StartHangs).await?;
         self.change(|state| {
             if state.epoch != epoch {
                 return None;

@@ -48,10 +48,7 @@ pub(super) fn installed(biz: &Biz, style: Style) -> String {
         "priority": 100,
         "webContextPath": biz.context.as_deref().unwrap_or("/"),
     });
-    let message = format!(
-        "Install Biz: {}:{} success, cost: 7 ms, started at: 12:00:00,000",
-        biz.name, biz.version
-    );
+    let message = format!("Install Biz: {}:{} success, cost: 7 ms, started at: 12:00:00,000", biz.name, biz.version);
     let data = json!({"bizInfos": [info], "code": "SUCCESS", "elapsedSpace": 9200, "message": message});
     json!({"code": "SUCCESS", "data": data}).to_string()
 }
@@ -113,10 +110,7 @@ pub(super) fn invalid(message: &str) -> String {
 
 fn frames(trace: &mut String, depth: usize) {
     for line in 0..FRAMES {
-        trace.push_str(&format!(
-            "\tat sample.stack.depth{depth}.Frame{line}.call(Frame{line}.java:{})\n",
-            40 + line
-        ));
+        trace.push_str(&format!("\tat sample.stack.depth{depth}.Frame{line}.call(Frame{line}.java:{})\n", 40 + line));
     }
 }
 

@@ -83,19 +83,9 @@ async fn command(
         return http::until_gone(&mut stream).await;
     };
     let (name, version) = (parameters.biz_name.clone(), parameters.biz_version.clone());
-    base.record(
-        &shared,
-        command,
-        name.as_deref().unwrap_or_default(),
-        version.as_deref().unwrap_or_default(),
-    );
+    base.record(&shared, command, name.as_deref().unwrap_or_default(), version.as_deref().unwrap_or_default());
     let fault = base.change(&shared, |state| state.fault_for(command));
-    let request = Request {
-        base: Arc::clone(&base),
-        shared: Arc::clone(&shared),
-        command,
-        parameters,
-    };
+    let request = Request { base: Arc::clone(&base), shared: Arc::clone(&shared), command, parameters };
     match fault {
         None => {
             if let Some(answer) = occupying(request, event_loop).await {
@@ -150,11 +140,8 @@ async fn misbehave(fault: Fault, mut stream: TcpStream, request: Request, event_
             }
         }
         Fault::Status500 => {
-            http::say(
-                stream,
-                b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\nout of order",
-            )
-            .await;
+            http::say(stream, b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\nout of order")
+                .await;
         }
         Fault::Garbage => http::say(stream, &http::framed("<html>\u{1}\u{fffd} this is no JSON {{{")).await,
         Fault::Redirect(to) => {

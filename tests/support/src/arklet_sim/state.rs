@@ -111,10 +111,7 @@ pub(super) struct BaseState {
 
 impl BaseState {
     pub(super) fn new(config: BaseConfig) -> Self {
-        Self {
-            config,
-            ..Self::default()
-        }
+        Self { config, ..Self::default() }
     }
 
     /// The end of the JVM: all that lived in it is gone.
@@ -155,11 +152,7 @@ impl BaseState {
                 "{word} of {name}:{version} while {other_word} of {name}:{other_version} runs"
             )));
         }
-        self.running.push(Running {
-            command,
-            name: name.to_owned(),
-            version: version.to_owned(),
-        });
+        self.running.push(Running { command, name: name.to_owned(), version: version.to_owned() });
         Ok(())
     }
 
@@ -169,9 +162,7 @@ impl BaseState {
     }
 
     pub(super) fn find(&mut self, name: &str, version: &str) -> Option<&mut Biz> {
-        self.biz
-            .iter_mut()
-            .find(|biz| biz.name == name && biz.version == version)
+        self.biz.iter_mut().find(|biz| biz.name == name && biz.version == version)
     }
 
     /// Moves a biz into a state.
@@ -181,19 +172,14 @@ impl BaseState {
         {
             biz.state = state;
             biz.records += 1;
-            self.notes
-                .push(Note::Changed(name.to_owned(), version.to_owned(), Some(state)));
+            self.notes.push(Note::Changed(name.to_owned(), version.to_owned(), Some(state)));
         }
     }
 
     /// Takes a biz out of the list.
     pub(super) fn remove(&mut self, name: &str, version: &str) -> Option<Biz> {
-        let position = self
-            .biz
-            .iter()
-            .position(|biz| biz.name == name && biz.version == version)?;
-        self.notes
-            .push(Note::Changed(name.to_owned(), version.to_owned(), None));
+        let position = self.biz.iter().position(|biz| biz.name == name && biz.version == version)?;
+        self.notes.push(Note::Changed(name.to_owned(), version.to_owned(), None));
         Some(self.biz.remove(position))
     }
 
@@ -203,12 +189,7 @@ impl BaseState {
             return Err(reply::repeated(name, version));
         }
         self.put(name, version, State::Resolved, jar.context.clone(), jar.spring);
-        let versions: Vec<_> = self
-            .biz
-            .iter()
-            .filter(|biz| biz.name == name)
-            .map(|biz| biz.version.as_str())
-            .collect();
+        let versions: Vec<_> = self.biz.iter().filter(|biz| biz.name == name).map(|biz| biz.version.as_str()).collect();
         if versions.len() > 2 {
             let violation = format!("{} versions of {name} at once: {}", versions.len(), versions.join(", "));
             self.notes.push(Note::Violated(violation));
@@ -219,16 +200,8 @@ impl BaseState {
     /// Adds a biz in a state.
     pub(super) fn put(&mut self, name: &str, version: &str, state: State, context: Option<String>, spring: bool) {
         let (name, version) = (name.to_owned(), version.to_owned());
-        self.notes
-            .push(Note::Changed(name.clone(), version.clone(), Some(state)));
-        self.biz.push(Biz {
-            name,
-            version,
-            state,
-            context,
-            spring,
-            records: 1,
-        });
+        self.notes.push(Note::Changed(name.clone(), version.clone(), Some(state)));
+        self.biz.push(Biz { name, version, state, context, spring, records: 1 });
     }
 
     /// The start is over. Which of two versions serves, only now is decided.
@@ -241,10 +214,7 @@ impl BaseState {
                 return self.failed(name, version, &clash);
             }
         }
-        let rival = self
-            .biz
-            .iter()
-            .find(|biz| biz.name == name && biz.state == State::Activated);
+        let rival = self.biz.iter().find(|biz| biz.name == name && biz.state == State::Activated);
         let rival = rival.map(|biz| biz.version.clone());
         let state = match &rival {
             Some(_) if !self.config.activate_new => State::Deactivated,
@@ -256,14 +226,7 @@ impl BaseState {
         self.enter(name, version, state);
         self.counts.installed += 1;
         let (context, spring) = (jar.context.clone(), jar.spring);
-        let plain = Biz {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            state,
-            context,
-            spring,
-            records: 2,
-        };
+        let plain = Biz { name: name.to_owned(), version: version.to_owned(), state, context, spring, records: 2 };
         let style = self.config.style;
         let Some(biz) = self.find(name, version).cloned() else {
             // It was removed while it started: it serves on, out of everybody's reach.
@@ -290,12 +253,7 @@ impl BaseState {
 
     /// `uninstallThenInstall`: every version of the name goes first, even one that is starting.
     pub(super) fn remove_all(&mut self, name: &str) {
-        let versions: Vec<_> = self
-            .biz
-            .iter()
-            .filter(|b| b.name == name)
-            .map(|b| b.version.clone())
-            .collect();
+        let versions: Vec<_> = self.biz.iter().filter(|b| b.name == name).map(|b| b.version.clone()).collect();
         for version in versions {
             self.remove(name, &version);
         }
@@ -337,11 +295,7 @@ impl BaseState {
     /// `switchBiz`, which takes no time.
     pub(super) fn switch(&mut self, name: &str, version: &str) -> String {
         match self.find(name, version).map(|biz| biz.state) {
-            None => reply::refused(
-                "switch",
-                "NOT_FOUND_BIZ",
-                format!("Switch biz: {name}:{version} not found."),
-            ),
+            None => reply::refused("switch", "NOT_FOUND_BIZ", format!("Switch biz: {name}:{version} not found.")),
             Some(State::Activated | State::Deactivated) => {
                 let active: Vec<_> = self
                     .biz
@@ -365,11 +319,7 @@ impl BaseState {
 
     /// The list as a test sees it, sorted.
     pub(super) fn view(&self) -> Vec<BizView> {
-        let view = |biz: &Biz| BizView {
-            name: biz.name.clone(),
-            version: biz.version.clone(),
-            state: biz.state,
-        };
+        let view = |biz: &Biz| BizView { name: biz.name.clone(), version: biz.version.clone(), state: biz.state };
         let mut list: Vec<_> = self.biz.iter().map(view).collect();
         list.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         list

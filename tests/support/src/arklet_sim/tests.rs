@@ -28,10 +28,7 @@ async fn raw(sim: &Sim, ip: Ipv4Addr, request: &[u8]) -> std::io::Result<Vec<u8>
 }
 
 async fn ask_raw(sim: &Sim, ip: Ipv4Addr, command: &str, body: &str) -> std::io::Result<Vec<u8>> {
-    let request = format!(
-        "POST /{command} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = format!("POST /{command} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     raw(sim, ip, request.as_bytes()).await
 }
 
@@ -59,14 +56,7 @@ async fn list(sim: &Sim, ip: Ipv4Addr) -> Vec<String> {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|biz| {
-            format!(
-                "{}:{}={}",
-                text(biz, "bizName"),
-                text(biz, "bizVersion"),
-                text(biz, "bizState")
-            )
-        })
+        .map(|biz| format!("{}:{}={}", text(biz, "bizName"), text(biz, "bizVersion"), text(biz, "bizState")))
         .collect();
     list.sort();
     list
@@ -78,10 +68,7 @@ fn begin(sim: &Sim, ip: Ipv4Addr, command: &'static str, body: Value) -> JoinHan
     tokio::spawn(async move {
         let body = body.to_string();
         let mut stream = TcpStream::connect((ip, port)).await?;
-        let head = format!(
-            "POST /{command} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let head = format!("POST /{command} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         stream.write_all(head.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
@@ -98,10 +85,7 @@ async fn an_address_is_a_base() {
     assert_eq!(sim.addresses(), [IpAddr::from(ONE), IpAddr::from(TWO)]);
     assert_eq!(sim.base(ONE).serving("a").as_deref(), Some("1"));
     let totals = sim.totals();
-    assert_eq!(
-        (totals.installs, totals.installed, totals.queries, totals.connections),
-        (1, 1, 2, 3)
-    );
+    assert_eq!((totals.installs, totals.installed, totals.queries, totals.connections), (1, 1, 2, 3));
     sim.assert_no_violations();
 }
 
@@ -116,27 +100,16 @@ async fn the_second_version_waits_for_the_switch() {
     assert_eq!(switched["data"]["message"], "Switch biz: a:2 is activated.");
     assert_eq!(list(&sim, ONE).await, ["a:1=DEACTIVATED", "a:2=ACTIVATED"]);
     ask(&sim, ONE, "uninstallBiz", biz("a", "2")).await;
-    assert_eq!(
-        list(&sim, ONE).await,
-        ["a:1=DEACTIVATED"],
-        "the inactive one doesn't take over"
-    );
+    assert_eq!(list(&sim, ONE).await, ["a:1=DEACTIVATED"], "the inactive one doesn't take over");
     install(&sim, ONE, "a", "2").await;
     assert_eq!(list(&sim, ONE).await, ["a:1=DEACTIVATED", "a:2=ACTIVATED"]);
     let absent = ask(&sim, ONE, "switchBiz", biz("a", "3")).await;
-    assert_eq!(
-        (&absent["code"], &absent["data"]["code"]),
-        (&json!("FAILED"), &json!("NOT_FOUND_BIZ"))
-    );
+    assert_eq!((&absent["code"], &absent["data"]["code"]), (&json!("FAILED"), &json!("NOT_FOUND_BIZ")));
 }
 
 #[tokio::test]
 async fn the_settings_of_the_other_runtime() {
-    let config = BaseConfig {
-        activate_new: true,
-        install_delay: Duration::ZERO,
-        ..BaseConfig::runtime_2_1_6()
-    };
+    let config = BaseConfig { activate_new: true, install_delay: Duration::ZERO, ..BaseConfig::runtime_2_1_6() };
     let sim = Sim::start_with(0, config).await.expect("a simulator");
     install(&sim, ONE, "a", "1").await;
     install(&sim, ONE, "a", "2").await;
@@ -154,41 +127,21 @@ async fn what_the_agent_refuses() {
     let sim = sim().await;
     install(&sim, ONE, "a", "1").await;
     let again = install(&sim, ONE, "a", "1").await;
-    assert_eq!(
-        (&again["code"], &again["data"]["code"]),
-        (&json!("FAILED"), &json!("REPEAT_BIZ"))
-    );
+    assert_eq!((&again["code"], &again["data"]["code"]), (&json!("FAILED"), &json!("REPEAT_BIZ")));
     let absent = ask(&sim, ONE, "uninstallBiz", biz("b", "1")).await;
-    assert_eq!(
-        (&absent["code"], &absent["data"]["code"]),
-        (&json!("FAILED"), &json!("NOT_FOUND_BIZ"))
-    );
-    assert_eq!(
-        ask(&sim, ONE, "batchInstallBiz", json!({})).await["code"],
-        "CMD_NOT_FOUND"
-    );
+    assert_eq!((&absent["code"], &absent["data"]["code"]), (&json!("FAILED"), &json!("NOT_FOUND_BIZ")));
+    assert_eq!(ask(&sim, ONE, "batchInstallBiz", json!({})).await["code"], "CMD_NOT_FOUND");
     let blank = ask(&sim, ONE, "installBiz", json!({})).await;
     assert_eq!(blank["message"], "Internal Error: bizUrl should not be blank");
-    let get = raw(&sim, ONE, b"GET /queryAllBiz HTTP/1.1\r\n\r\n")
-        .await
-        .expect("an answer");
+    let get = raw(&sim, ONE, b"GET /queryAllBiz HTTP/1.1\r\n\r\n").await.expect("an answer");
     assert!(String::from_utf8_lossy(&get).contains("Content_Length: 42"));
     let mut stream = TcpStream::connect((ONE, sim.port())).await.expect("a connection");
-    stream
-        .write_all(b"POST /health HTTP/1.1\r\nContent-Length: 1048577\r\n\r\n")
-        .await
-        .expect("a request");
+    stream.write_all(b"POST /health HTTP/1.1\r\nContent-Length: 1048577\r\n\r\n").await.expect("a request");
     let mut large = [0; 13];
-    stream
-        .read_exact(&mut large)
-        .await
-        .expect("an answer, although the connection stays open");
+    stream.read_exact(&mut large).await.expect("an answer, although the connection stays open");
     assert_eq!(&large, b"HTTP/1.1 413 ");
     for body in ["{", "[1]", "7"] {
-        assert!(
-            timeout(SHORT, ask_raw(&sim, ONE, "queryAllBiz", body)).await.is_err(),
-            "{body} was answered"
-        );
+        assert!(timeout(SHORT, ask_raw(&sim, ONE, "queryAllBiz", body)).await.is_err(), "{body} was answered");
     }
 }
 
@@ -203,10 +156,7 @@ async fn one_context_path_is_held_by_one_biz() {
     assert_eq!(clash["code"], "CMD_PROCESS_INTERNAL_ERROR");
     let trace = clash["errorStackTrace"].as_str().expect("a trace");
     assert!((4_000..10_000).contains(&trace.len()), "{}", trace.len());
-    let cause = trace
-        .lines()
-        .rfind(|line| line.starts_with("Caused by:"))
-        .expect("a cause");
+    let cause = trace.lines().rfind(|line| line.starts_with("Caused by:")).expect("a cause");
     assert!(cause.ends_with("Child name [/hello] is not unique"), "{cause}");
     assert_eq!(list(&sim, ONE).await, ["hello:1=ACTIVATED"]);
     ask(&sim, ONE, "uninstallBiz", biz("hello", "1")).await;
@@ -218,26 +168,12 @@ async fn one_context_path_is_held_by_one_biz() {
 async fn failing_starts() {
     let sim = sim().await;
     sim.behave("a", "1", Behaviour::fails("x.Y: no price list"));
-    sim.jar(
-        "http://jars/gone-1.jar",
-        Behaviour::unfetchable("java.io.FileNotFoundException: gone-1.jar"),
-    );
+    sim.jar("http://jars/gone-1.jar", Behaviour::unfetchable("java.io.FileNotFoundException: gone-1.jar"));
     let failed = install(&sim, ONE, "a", "1").await;
-    assert!(
-        failed["errorStackTrace"]
-            .as_str()
-            .expect("a trace")
-            .contains("Caused by: x.Y: no price list\n")
-    );
-    assert_eq!(
-        failed["message"],
-        "Internal Error: java.lang.reflect.InvocationTargetException"
-    );
+    assert!(failed["errorStackTrace"].as_str().expect("a trace").contains("Caused by: x.Y: no price list\n"));
+    assert_eq!(failed["message"], "Internal Error: java.lang.reflect.InvocationTargetException");
     let gone = install(&sim, ONE, "gone", "1").await;
-    assert_eq!(
-        gone["message"],
-        "Internal Error: java.io.FileNotFoundException: gone-1.jar"
-    );
+    assert_eq!(gone["message"], "Internal Error: java.io.FileNotFoundException: gone-1.jar");
     assert_eq!(list(&sim, ONE).await, Vec::<String>::new());
 
     sim.base(TWO).configure(|config| config.auto_uninstall_failed = false);
@@ -255,15 +191,9 @@ async fn the_manifest_wins() {
     let sim = sim().await;
     sim.jar("http://jars/misnamed-1.jar", Behaviour::ok().manifest("stranger", "9"));
     let reply = install(&sim, ONE, "misnamed", "1").await;
-    assert_eq!(
-        (&reply["code"], &reply["data"]["bizInfos"][0]["bizName"]),
-        (&json!("SUCCESS"), &json!("stranger"))
-    );
+    assert_eq!((&reply["code"], &reply["data"]["bizInfos"][0]["bizName"]), (&json!("SUCCESS"), &json!("stranger")));
     let again = install(&sim, ONE, "misnamed", "1").await;
-    assert_eq!(
-        again["data"]["message"],
-        "Biz: stranger:9 has been installed or registered."
-    );
+    assert_eq!(again["data"]["message"], "Biz: stranger:9 has been installed or registered.");
     assert_eq!(list(&sim, ONE).await, ["stranger:9=ACTIVATED"]);
 }
 
@@ -272,10 +202,7 @@ async fn without_spring_an_uninstall_fails_and_works() {
     let sim = sim().await;
     sim.behave("a", "1", Behaviour::ok().without_spring());
     install(&sim, ONE, "a", "1").await;
-    assert_eq!(
-        ask(&sim, ONE, "uninstallBiz", biz("a", "1")).await["code"],
-        "CMD_PROCESS_INTERNAL_ERROR"
-    );
+    assert_eq!(ask(&sim, ONE, "uninstallBiz", biz("a", "1")).await["code"], "CMD_PROCESS_INTERNAL_ERROR");
     assert_eq!(list(&sim, ONE).await, Vec::<String>::new());
 }
 
@@ -290,16 +217,9 @@ async fn an_operation_holds_its_biz_and_outlives_its_client() {
     for command in ["installBiz", "uninstallBiz", "switchBiz"] {
         let conflict = ask(&sim, ONE, command, biz("a", "1")).await;
         let message = format!("FAILED:a:1 {command} conflict, exist unfinished command(installBiz) for this biz");
-        assert_eq!(
-            (&conflict["code"], &conflict["message"]),
-            (&json!("FAILED"), &json!(message))
-        );
+        assert_eq!((&conflict["code"], &conflict["message"]), (&json!("FAILED"), &json!(message)));
     }
-    assert!(
-        sim.base(ONE)
-            .until(LONG, |list| list[0].state == State::Activated)
-            .await
-    );
+    assert!(sim.base(ONE).until(LONG, |list| list[0].state == State::Activated).await);
     assert_eq!(sim.base(ONE).counts().conflicts, 3);
     sim.assert_no_violations();
 }
@@ -307,27 +227,14 @@ async fn an_operation_holds_its_biz_and_outlives_its_client() {
 #[tokio::test]
 async fn an_uninstall_takes_its_time_and_does_not_serve_meanwhile() {
     let sim = sim().await;
-    sim.base(ONE)
-        .configure(|config| config.uninstall_delay = Duration::from_millis(200));
+    sim.base(ONE).configure(|config| config.uninstall_delay = Duration::from_millis(200));
     install(&sim, ONE, "a", "1").await;
     let running = begin(&sim, ONE, "uninstallBiz", biz("a", "1"));
-    assert!(
-        sim.base(ONE)
-            .until(LONG, |list| list[0].state == State::Deactivated)
-            .await
-    );
+    assert!(sim.base(ONE).until(LONG, |list| list[0].state == State::Deactivated).await);
     running.await.expect("no panic").expect("an answer");
     assert_eq!(sim.base(ONE).list(), []);
     let states: Vec<_> = sim.changes().into_iter().map(|change| change.state).collect();
-    assert_eq!(
-        states,
-        [
-            Some(State::Resolved),
-            Some(State::Activated),
-            Some(State::Deactivated),
-            None
-        ]
-    );
+    assert_eq!(states, [Some(State::Resolved), Some(State::Activated), Some(State::Deactivated), None]);
 }
 
 #[tokio::test]
@@ -421,11 +328,7 @@ async fn restarts_and_new_pods_are_empty() {
     let running = begin(&sim, ONE, "installBiz", biz("a", "1"));
     assert!(base.until(LONG, |list| list.len() == 2).await);
     base.empty();
-    assert_eq!(
-        running.await.expect("no panic").expect("an end"),
-        b"",
-        "the JVM's end has no last words"
-    );
+    assert_eq!(running.await.expect("no panic").expect("an end"), b"", "the JVM's end has no last words");
     assert_eq!(base.list(), []);
     assert_eq!(base.calls().last().expect("a call").incarnation, 0);
 
@@ -445,15 +348,10 @@ async fn faults_instead_of_answers() {
     for (fault, start) in [
         (Fault::Status500, "HTTP/1.1 500 "),
         (Fault::Garbage, "HTTP/1.1 200 OK\r\n\r\n<html>"),
-        (
-            Fault::Redirect("http://x/".into()),
-            "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://x/\r\n",
-        ),
+        (Fault::Redirect("http://x/".into()), "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://x/\r\n"),
     ] {
         base.fault(fault);
-        let answer = ask_raw(&sim, ONE, "installBiz", &biz("a", "1").to_string())
-            .await
-            .expect("an answer");
+        let answer = ask_raw(&sim, ONE, "installBiz", &biz("a", "1").to_string()).await.expect("an answer");
         assert!(answer.starts_with(start.as_bytes()), "{start}");
     }
     base.fault(Fault::Reset);
@@ -461,10 +359,7 @@ async fn faults_instead_of_answers() {
     assert_eq!(reset.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
     base.fault(Fault::Huge);
     let mut stream = TcpStream::connect((ONE, sim.port())).await.expect("a connection");
-    stream
-        .write_all(b"POST /health HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
-        .await
-        .expect("a request");
+    stream.write_all(b"POST /health HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}").await.expect("a request");
     let mut taken = vec![0; 4 << 20];
     stream.read_exact(&mut taken).await.expect("more than anybody wants");
     assert_eq!(base.list(), [], "nothing was carried out");
@@ -476,17 +371,10 @@ async fn faults_after_the_deed() {
     let sim = sim().await;
     let base = sim.base(ONE);
     base.fault_once(Command::Install, Fault::CloseAfter);
-    assert_eq!(
-        ask_raw(&sim, ONE, "installBiz", &biz("a", "1").to_string())
-            .await
-            .expect("an end"),
-        b""
-    );
+    assert_eq!(ask_raw(&sim, ONE, "installBiz", &biz("a", "1").to_string()).await.expect("an end"), b"");
     assert_eq!(list(&sim, ONE).await, ["a:1=ACTIVATED"]);
     base.fault_once(Command::Install, Fault::Truncated);
-    let cut = ask_raw(&sim, ONE, "installBiz", &biz("b", "1").to_string())
-        .await
-        .expect("half an answer");
+    let cut = ask_raw(&sim, ONE, "installBiz", &biz("b", "1").to_string()).await.expect("half an answer");
     let body = cut.strip_prefix(b"HTTP/1.1 200 OK\r\n\r\n").expect("a head");
     assert!(!body.is_empty() && serde_json::from_slice::<Value>(body).is_err());
     base.fault_once(Command::Uninstall, Fault::HangAfter);
@@ -519,16 +407,8 @@ async fn calls_are_logged_in_order_and_bounded() {
     install(&sim, ONE, "a", "1").await;
     list(&sim, ONE).await;
     ask(&sim, ONE, "uninstallBiz", biz("a", "1")).await;
-    let commands: Vec<_> = sim
-        .base(ONE)
-        .calls()
-        .into_iter()
-        .map(|call| (call.command, call.name))
-        .collect();
-    assert_eq!(
-        commands,
-        [(Command::Install, "a".into()), (Command::Uninstall, "a".into())]
-    );
+    let commands: Vec<_> = sim.base(ONE).calls().into_iter().map(|call| (call.command, call.name)).collect();
+    assert_eq!(commands, [(Command::Install, "a".into()), (Command::Uninstall, "a".into())]);
     for _ in 0..record::MAX_CALLS {
         ask(&sim, TWO, "queryAllBiz", json!({})).await;
     }
@@ -546,10 +426,7 @@ async fn dropping_the_simulator_frees_its_port() {
     let hanging = begin(&sim, ONE, "health", json!({}));
     tokio::time::sleep(SHORT).await;
     drop(sim);
-    assert!(
-        timeout(LONG, hanging).await.is_ok(),
-        "a connection outlived the simulator"
-    );
+    assert!(timeout(LONG, hanging).await.is_ok(), "a connection outlived the simulator");
     let mut again = Sim::start(port).await;
     while again.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;

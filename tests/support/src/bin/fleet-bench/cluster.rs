@@ -29,9 +29,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn connect() -> Result<Self> {
-        Ok(Self {
-            client: Client::try_default().await?,
-        })
+        Ok(Self { client: Client::try_default().await? })
     }
 
     /// A kind of the operator's, in a namespace.
@@ -168,4 +166,3 @@ fn kubectl(args: &[&str]) -> Result<()> {
     }
     Err(format!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr)).into())
 }
-

@@ -93,12 +93,7 @@ impl Fleet {
     /// Begins to watch.
     pub async fn watch(cluster: &Cluster) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        tokio::spawn(follow(
-            cluster.api("Module", NAMESPACE),
-            Arc::clone(&shared),
-            Seen::module,
-            Seen::forget_module,
-        ));
+        tokio::spawn(follow(cluster.api("Module", NAMESPACE), Arc::clone(&shared), Seen::module, Seen::forget_module));
         tokio::spawn(follow(
             cluster.api("ModuleDeployment", NAMESPACE),
             Arc::clone(&shared),

@@ -144,9 +144,7 @@ async fn upgrade(settings: &Settings, cluster: &Cluster, fleet: &mut Fleet, mete
     let began = Instant::now();
     cluster.upgrade_deployments(deployments, NEW).await?;
     fleet
-        .until("Modules updated and old ones gone", |seen| {
-            seen.available(NEW) == modules && seen.modules() == modules
-        })
+        .until("Modules updated and old ones gone", |seen| seen.available(NEW) == modules && seen.modules() == modules)
         .await?;
     let done = began.elapsed();
     fleet.until("releases Completed", |seen| seen.completed() == deployments).await?;
