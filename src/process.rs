@@ -3,7 +3,13 @@
 //! Nothing is watched, told to an agent or written before the process leads; when it loses the lease or is told to
 //! stop, everything is cancelled first and the lease is given back last.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -63,10 +69,12 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Error> {
     let client = client::connect(flags.kubeconfig()).await?;
     let metrics = Arc::new(Metrics::new());
     let readiness = Arc::new(Readiness::new());
+    let begin = Begin::default();
+    readiness.check("controllers", begin.check());
     // Servers end after the controllers, so that probes answer while work is finished.
     let servers_stop = CancellationToken::new();
     let servers = serve(&flags, &metrics, &readiness, &servers_stop).await?;
-    let result = elect(&flags, client, metrics, readiness, stop).await;
+    let result = elect(&flags, client, metrics, readiness, begin, stop).await;
     servers_stop.cancel();
     for server in servers {
         if let Ok(Err(error)) = server.await {
@@ -102,15 +110,18 @@ async fn elect(
     client: Client,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    begin: Begin,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let namespace = flags.lease_namespace();
     let identity = lease::identity();
-    let work = Work { flags: flags.clone(), client: client.clone(), metrics, readiness, identity: identity.clone() };
+    let work =
+        Work { flags: flags.clone(), client: client.clone(), metrics, readiness, begin, identity: identity.clone() };
     if !flags.leader_elect {
         lease::warn_if_held(client, &namespace).await;
         return work.lead(stop).await;
     }
+    work.begin.stand_by();
     let config = LeaseConfig { identity, ..LeaseConfig::new(&namespace) };
     let (ended, end) = tokio::sync::oneshot::channel();
     let outcome = lease::run(config, client, stop, |stop| async move {
@@ -129,12 +140,44 @@ async fn elect(
     }
 }
 
+/// How far the process has begun: it is ready once every scope has its watches, or while it stands by.
+#[derive(Clone)]
+struct Begin {
+    census: Arc<Census>,
+    expected: Arc<AtomicUsize>,
+}
+
+impl Default for Begin {
+    fn default() -> Self {
+        Self { census: Arc::default(), expected: Arc::new(AtomicUsize::new(usize::MAX)) }
+    }
+}
+
+impl Begin {
+    fn stand_by(&self) {
+        self.expect(0);
+    }
+
+    fn expect(&self, scopes: usize) {
+        self.expected.store(scopes, Ordering::Release);
+    }
+
+    fn check(&self) -> impl Fn(Instant) -> Result<(), String> + Send + Sync + 'static + use<> {
+        let begin = self.clone();
+        move |_| match begin.census.scopes() >= begin.expected.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => Err("the watches haven't begun".to_owned()),
+        }
+    }
+}
+
 /// What a leader does.
 struct Work {
     flags: Flags,
     client: Client,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    begin: Begin,
     identity: String,
 }
 
@@ -156,7 +199,7 @@ impl Work {
             watch_seconds: WATCH_SECONDS,
             concurrency: CONCURRENCY,
         };
-        let census = Arc::new(Census::default());
+        let census = Arc::clone(&self.begin.census);
         let scope = |namespace: Option<String>| Scope {
             namespace,
             ops: ops.clone(),
@@ -170,6 +213,7 @@ impl Work {
             [] => vec![scope(None)],
             namespaces => namespaces.iter().cloned().map(Some).map(scope).collect(),
         };
+        self.begin.expect(scopes.len());
         let (counted, metrics, counting) = (Arc::clone(&census), Arc::clone(&self.metrics), stop.child_token());
         let counter = tokio::spawn(async move { counted.keep(metrics, counting).await });
         let mut running = tokio::task::JoinSet::new();

@@ -34,6 +34,11 @@ impl Census {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(context));
     }
 
+    /// How many scopes have begun.
+    pub fn scopes(&self) -> usize {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Counts until `stop`.
     pub async fn keep(&self, metrics: Arc<Metrics>, stop: CancellationToken) {
         loop {

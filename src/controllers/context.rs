@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use crate::{
-    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
+    api::{Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
     arklet::{
         client::{Client as Arklet, Endpoint},
         session::{BaseId, Sessions, World},
@@ -91,8 +91,9 @@ pub struct Queues {
 /// Counts in a status are written at most once in this time (milliseconds).
 pub const STATUS_PACE: i64 = 1_000;
 
-/// Generation and revision label of a replica set.
-type SetState = (Option<i64>, Option<String>);
+/// What Modules take from their replica set: strategy, minReadySeconds, revision label. Not its number of replicas,
+/// which changes with every step of a release.
+type SetState = (Option<OperationStrategy>, Option<i32>, Option<String>);
 
 /// What all controllers of one scope share.
 pub struct Context {
@@ -126,7 +127,7 @@ pub struct Context {
     pub written: Mutex<HashMap<String, i64>>,
     /// Why a deployment's Service isn't as wanted, by namespace and name.
     pub service_reports: Mutex<HashMap<(String, String), (String, String)>>,
-    /// Generation and revision label of each replica set, by UID, as last seen.
+    /// What its Modules take from each replica set, by UID, as last seen.
     seen_sets: Mutex<HashMap<String, SetState>>,
     /// Set while the process ends: nothing new is begun.
     pub stop: CancellationToken,
@@ -242,13 +243,13 @@ impl Context {
         }
     }
 
-    /// Whether a replica set's spec or revision changed, which its Modules take their strategy, drain time and rank
-    /// from; its status is no news for them.
+    /// Whether something changed that its Modules take from a replica set: their strategy, drain time and rank.
     fn is_news_for_modules(&self, change: &Change<ModuleReplicaSet>) -> bool {
         let mut seen = self.seen_sets.lock().unwrap_or_else(PoisonError::into_inner);
         match change {
             Change::Applied(set) => {
-                let state = (set.metadata.generation, set.labels().get(label::REVISION).cloned());
+                let strategy = set.spec.operation_strategy.clone();
+                let state = (strategy, set.spec.min_ready_seconds, set.labels().get(label::REVISION).cloned());
                 let uid = set.uid().unwrap_or_default();
                 seen.insert(uid, state.clone()) != Some(state)
             }
@@ -262,20 +263,27 @@ impl Context {
     /// A Module changed, or is gone.
     pub fn changed_module(&self, change: &Change<Module>) {
         let (Change::Applied(module) | Change::Deleted(module)) = change;
-        match change {
+        let concerns_base = match change {
             Change::Applied(module) => {
-                self.modules.note(module);
                 self.queues.modules.push(ObjectRef::from_obj(&**module));
+                self.modules.note(module)
             }
             Change::Deleted(module) => {
                 self.modules.drop_key(module);
                 self.withdraw(module);
-                // What it leaves behind, and the room it makes, is its neighbours' business.
-                self.wake_modules_on(index::base_uid(module).unwrap_or_default());
+                // What it leaves behind, and the room it makes, is the business of the others in its slot.
+                let name = |module: &Module| module.spec.module.as_ref().map(|info| info.name.clone());
+                let slot = name(module);
+                let base = index::base_uid(module).unwrap_or_default();
+                self.wake_modules_on(base, |other| name(other) == slot);
+                true
             }
-        }
+        };
         self.wake_owners(module);
-        self.wake_base_of(module);
+        // Its status comes from the conversation, which tells the base itself.
+        if concerns_base {
+            self.wake_base_of(module);
+        }
     }
 
     /// Takes back what a Module wished for, without uninstalling anything.
@@ -347,7 +355,7 @@ impl Context {
             BaseChange::Pod { before, now } => self.changed_pod(before.as_deref(), &now),
             BaseChange::PodLeft(pod) => {
                 self.sessions.close(pod.uid());
-                self.wake_modules_on(pod.uid());
+                self.wake_modules_on(pod.uid(), |_| true);
                 let namespace = pod.namespace().unwrap_or_default();
                 self.wake_all_of_namespace(&namespace);
             }
@@ -361,19 +369,18 @@ impl Context {
         let replaced = before.filter(|before| before.uid() != now.uid());
         if let Some(replaced) = replaced {
             self.sessions.close(replaced.uid());
-            self.wake_modules_on(replaced.uid());
+            self.wake_modules_on(replaced.uid(), |_| true);
         }
         let same = before.filter(|before| before.uid() == now.uid());
         if same.is_some_and(|before| before.restarts() != now.restarts()) {
             self.sessions.restarted(now.uid());
         }
         let fate = |pod: &BasePod| (pod.is_ending(), pod.status.pod_ip.clone(), pod.arklet_port());
-        let traffic = |pod: &BasePod| {
-            let on = pod.labels().keys().filter(|key| key.starts_with(label::TRAFFIC_PREFIX));
-            on.cloned().collect::<Vec<_>>()
-        };
-        if same.is_none_or(|before| fate(before) != fate(now) || traffic(before) != traffic(now)) {
-            self.wake_modules_on(now.uid());
+        if same.is_none_or(|before| fate(before) != fate(now)) {
+            self.wake_modules_on(now.uid(), |_| true);
+        } else if let Some(before) = same {
+            let changed = |key: String| before.labels().contains_key(&key) != now.labels().contains_key(&key);
+            self.wake_modules_on(now.uid(), |module| biz_names(module).any(|name| changed(names::traffic_label(name))));
         }
         let room = |pod: &BasePod| (pod.is_ending(), pod.is_ready(), pod.max_modules(), pod.spec.node_name.clone());
         if same.is_none_or(|before| room(before) != room(now)) {
@@ -383,9 +390,9 @@ impl Context {
         }
     }
 
-    fn wake_modules_on(&self, base_uid: &str) {
-        for module in self.modules.on_base(base_uid) {
-            self.queues.modules.push(ObjectRef::from_obj(&*module));
+    fn wake_modules_on(&self, base_uid: &str, concerned: impl Fn(&Module) -> bool) {
+        for module in self.modules.on_base(base_uid).iter().filter(|module| concerned(module)) {
+            self.queues.modules.push(ObjectRef::from_obj(&**module));
         }
     }
 
@@ -449,6 +456,13 @@ impl Context {
     pub fn forget_pace(&self, key: &str) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
+}
+
+/// The biz names that a Module has, or had, on its base.
+fn biz_names(module: &Module) -> impl Iterator<Item = &str> {
+    let wanted = module.spec.module.as_ref().map(|info| info.name.as_str());
+    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref()).map(|info| info.name.as_str());
+    wanted.into_iter().chain(installed)
 }
 
 /// The name of the ModuleDeployment that controls a replica set.

@@ -42,14 +42,18 @@ pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str)
 }
 
 fn place(context: &Context, pod: &BasePod, module: &str, deployment: &str, revisions: &BTreeSet<String>) -> Base {
-    let mut slots: BTreeSet<String> = BTreeSet::new();
+    let others = context.modules.on_base(pod.uid());
+    let is_ours =
+        |other: &Module| other.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|owner| owner == deployment);
+    let mut slots: Vec<&str> = Vec::with_capacity(others.len());
     let mut taken = false;
-    for other in context.modules.on_base(pod.uid()) {
+    for other in &others {
         let Some(info) = &other.spec.module else { continue };
-        let owner = other.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str).unwrap_or_default();
-        taken |= info.name == module && owner != deployment;
-        slots.insert(info.name.clone());
+        taken |= info.name == module && !is_ours(other);
+        slots.push(&info.name);
     }
+    slots.sort_unstable();
+    slots.dedup();
     // A biz in the slot that none of our revisions accounts for: found out by the session, where there is one.
     let versions = context.sessions.versions(pod.uid(), module).unwrap_or_default();
     taken |= versions.keys().any(|version| !revisions.contains(version));
@@ -79,8 +83,8 @@ fn closed(context: &Context, pod: &BasePod) -> Option<Ineligible> {
     }
 }
 
-/// The deployment's replica sets and Modules on its bases.
-pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], bases: Vec<Base>) -> Fleet {
+/// The deployment's replica sets and Modules on its bases; `total` is D.
+pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], total: Option<u32>, bases: Vec<Base>) -> Fleet {
     let newest = sets.iter().max_by_key(|set| number(set));
     let strategy = newest.and_then(|set| set.spec.operation_strategy.as_ref());
     let modules = sets.iter().enumerate().flat_map(|(index, set)| {
@@ -94,6 +98,7 @@ pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], bases: Vec<Base>
     Fleet {
         policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
         scheduling: SchedulingPolicy::of(newest.and_then(|set| set.spec.scheduling_strategy.as_ref())),
+        total,
         sets: sets.iter().map(wanted).collect(),
         modules: modules.collect(),
         bases,
@@ -107,8 +112,15 @@ fn placed(set: usize, module: &Module) -> Placed {
         base: index::base_uid(module).unwrap_or_default().to_owned(),
         available: phase_of(module) == Some(Phase::Available),
         leaving: is_leaving(module),
+        stuck: is_stuck(module),
         created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
     }
+}
+
+/// Whether a Module waits on a slot that turned out to be somebody else's.
+pub fn is_stuck(module: &Module) -> bool {
+    let reason = module.status.as_ref().and_then(|status| status.reason.as_deref());
+    matches!(reason, Some("ForeignModule" | "Conflict"))
 }
 
 /// Modules of one replica set, counted.
@@ -124,6 +136,8 @@ pub struct Counts {
     pub available: u32,
     /// Of those: being installed.
     pub upgrading: u32,
+    /// Of those: on a base where the newest revision is available.
+    pub covered: u32,
 }
 
 /// Counts `modules`; `alive` says whether a base pod, by its UID, is there and not ending.
@@ -143,6 +157,16 @@ pub fn count(modules: &[Arc<Module>], alive: impl Fn(&str) -> bool) -> Counts {
         }
     }
     counts
+}
+
+/// How many of `old`, Modules of an older revision, stand on a base where one of `newest` is available.
+pub fn covered(old: &[Arc<Module>], newest: &[Arc<Module>]) -> u32 {
+    let serves = |module: &&Arc<Module>| !is_leaving(module) && phase_of(module) == Some(Phase::Available);
+    let serving: BTreeSet<&str> = newest.iter().filter(serves).filter_map(|module| index::base_uid(module)).collect();
+    let stands_by = |module: &&Arc<Module>| {
+        !is_leaving(module) && index::base_uid(module).is_some_and(|base| serving.contains(base))
+    };
+    u32::try_from(old.iter().filter(stands_by).count()).unwrap_or(u32::MAX)
 }
 
 /// Bases on which a deployment is (ready, available), whatever the revision. A base in its soak whose old version

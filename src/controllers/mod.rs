@@ -14,6 +14,8 @@ mod module_deployment;
 mod module_replica_set;
 pub mod run;
 mod service;
+#[cfg(test)]
+mod world_tests;
 
 use std::time::Duration;
 

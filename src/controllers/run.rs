@@ -77,7 +77,6 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
         scope.settings.clone(),
         stop.child_token(),
     );
-    scope.census.add(&context);
     let mut tasks = JoinSet::new();
     let watches = Watches { scope: &scope, context: &context, stop: &stop };
     watches.start(&mut tasks, deployments, deployments_writer, strip_annotations, Context::changed_deployment);
@@ -85,6 +84,8 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     watches.start(&mut tasks, modules, modules_writer, strip_annotations, Context::changed_module);
     watches.start(&mut tasks, services, services_writer, strip_service, changed_service);
     watches.start_nodes(&mut tasks, nodes, nodes_writer);
+    // From here on the process's readiness knows this scope's watches.
+    scope.census.add(&context);
     let synced = async {
         let _ = context.deployments.store().wait_until_ready().await;
         let _ = context.sets.store().wait_until_ready().await;
@@ -195,12 +196,11 @@ impl Watches<'_> {
     ) {
         let health = WatchHealth::default();
         let plural = K::plural(&()).into_owned();
-        let (store, checked) = (cache.store(), health.clone());
-        let ready = async move { store.wait_until_ready().await.is_ok() }.shared();
-        let check = move |now: Instant| match (ready.clone().now_or_never(), checked.stale_for(now)) {
-            (None | Some(false), _) => Err("the first list isn't complete".to_owned()),
-            (_, Some(trouble)) => Err(format!("the watch has been failing for {} s", trouble.as_secs())),
-            (Some(true), None) => Ok(()),
+        let (listed, checked) = (Arc::clone(&cache), health.clone());
+        let check = move |now: Instant| match (listed.is_complete(), checked.stale_for(now)) {
+            (false, _) => Err("the first list isn't complete".to_owned()),
+            (true, Some(trouble)) => Err(format!("the watch has been failing for {} s", trouble.as_secs())),
+            (true, None) => Ok(()),
         };
         let name = self.scope.namespace.as_ref().map_or(plural.clone(), |namespace| format!("{namespace}/{plural}"));
         self.scope.readiness.check(&name, check);

@@ -58,6 +58,8 @@ pub struct SetView<'a> {
     pub available: u32,
     /// Of those: being installed.
     pub upgrading: u32,
+    /// Of those: on a base where the newest revision is available; 0 for the newest revision itself.
+    pub covered: u32,
 }
 
 /// What is told by others about the deployment.
@@ -204,6 +206,16 @@ fn revision(set: &ModuleReplicaSet) -> Revision {
     }
 }
 
+/// The revision that the deployment asks for.
+fn wanted_identity(deployment: &ModuleDeployment) -> Identity {
+    let module = deployment.module().cloned().unwrap_or_default();
+    Identity {
+        module: module.name,
+        version: module.version,
+        base: names::label_safe(&deployment.spec.base_deployment_name),
+    }
+}
+
 fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &LabelSelector, now: i64) -> Plan {
     let deployment = view.deployment;
     let spec = &deployment.spec;
@@ -216,11 +228,7 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     });
     let paused = spec.paused.unwrap_or(false);
     let revisions: Vec<Revision> = view.sets.iter().map(|set| revision(set.object)).collect();
-    let wanted = Identity {
-        module: module.name.clone(),
-        version: module.version.clone(),
-        base: names::label_safe(&spec.base_deployment_name),
-    };
+    let wanted = wanted_identity(deployment);
     let which = plan_revision(&deployment.name_any(), &wanted, &revisions, paused);
     let newest = match &which {
         RevisionPlan::Use(index) | RevisionPlan::Lift(index, _) => Some(*index),
@@ -261,7 +269,13 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
 }
 
 fn counts(set: &SetView<'_>) -> SetCounts {
-    SetCounts { desired: set.object.desired(), available: set.available, existing: set.existing }
+    SetCounts {
+        desired: set.object.desired(),
+        available: set.available,
+        existing: set.existing,
+        live: set.live,
+        covered: set.covered,
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "every one is a different fact; a struct would only rename them")]
@@ -417,7 +431,8 @@ fn change(
     }
     let mut wanted =
         ModuleReplicaSetSpec { template: set.spec.template.clone(), ..set_spec(view.deployment, replicas, selector) };
-    if newest {
+    // While `spec.paused` holds a new template back, the newest revision keeps its own.
+    if newest && revision(set).identity == wanted_identity(view.deployment) {
         wanted.template = set_template(view.deployment);
     } else {
         wanted.selector = set.spec.selector.clone();

@@ -12,6 +12,9 @@ pub const UNREACHABLE_AFTER_MS: i64 = 60_000;
 pub const BLOCKED_AFTER_MS: i64 = 10_000;
 /// A phase that is younger isn't written (milliseconds).
 pub const WRITE_AFTER_MS: i64 = 1_000;
+/// Nor is that of a Module on its way out, which its deletionTimestamp tells already (milliseconds): a thousand that
+/// leave together would each be written twice.
+pub const WRITE_LEAVING_AFTER_MS: i64 = 5_000;
 
 /// `status.status` of a Module, V1's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,12 +178,16 @@ fn plan_leaving(view: &ModuleView<'_>, since: i64, now: i64) -> ModulePlan {
     }
     plan.because = leaving_because(view, since, now);
     let blocked = plan.because.is_some();
-    plan.write = blocked || now >= since + WRITE_AFTER_MS;
+    let write_at = since + WRITE_LEAVING_AFTER_MS;
+    plan.write = blocked || now >= write_at;
     if !plan.write {
-        plan.wake_at = Some(plan.wake_at.map_or(since + WRITE_AFTER_MS, |at| at.min(since + WRITE_AFTER_MS)));
+        plan.wake_at = Some(plan.wake_at.map_or(write_at, |at| at.min(write_at)));
     }
-    if !blocked && view.told.as_ref().is_some_and(|told| told.silent_since.is_some()) {
-        plan.wake_at = Some(now + WRITE_AFTER_MS);
+    // Nobody else wakes a Module because time passes, not even one whose uninstall has failed already.
+    let reported = plan.because.as_ref().is_some_and(|because| because.reason == "DeletionBlocked");
+    if let (false, Some(silent)) = (reported, view.told.as_ref().and_then(|told| told.silent_since)) {
+        let at = silent.max(since) + BLOCKED_AFTER_MS;
+        plan.wake_at = Some(plan.wake_at.map_or(at, |known| known.min(at)));
     }
     plan
 }
@@ -248,7 +255,11 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
         }
         Verdict::Superseded => {
             let why = because("Superseded", "a newer version is active on this base".to_owned());
-            running(view, Phase::Pending, told.since, why, now)
+            // No news by itself: the one that took its place is.
+            let write_at = told.since + WRITE_AFTER_MS;
+            let write = now >= write_at || view.phase == Some(Phase::Pending);
+            let wake_at = (!write).then_some(write_at);
+            ModulePlan { because: why, write, wake_at, ..quiet(Some(WishKind::Run), Phase::Pending) }
         }
         Verdict::Contested(owner) => {
             let why = because("Conflict", format!("the ModuleDeployment {owner} has this module on this base already"));
@@ -269,8 +280,10 @@ fn was_running(phase: Option<Phase>) -> bool {
 }
 
 fn plan_active(view: &ModuleView<'_>, told: &Told, now: i64) -> ModulePlan {
+    // What was confirmed last holds for a while; nothing but the clock ends that.
+    let forgotten_at = told.silent_since.map(|since| since + UNREACHABLE_AFTER_MS);
     if view.phase == Some(Phase::Available) {
-        return ModulePlan { write: true, ..quiet(Some(WishKind::Run), Phase::Available) };
+        return ModulePlan { write: true, wake_at: forgotten_at, ..quiet(Some(WishKind::Run), Phase::Available) };
     }
     // A soak that an earlier process began goes on.
     let since = match view.phase {

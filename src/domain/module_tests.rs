@@ -115,7 +115,7 @@ fn leaving_takes_the_label_off_drains_and_waits_for_the_uninstall() {
     assert!(!drained(&leaving, NOW + 60_000), "the label is on");
     let off = ModuleView { label_on: false, label_off_since: Some(NOW + 200), ..leaving.clone() };
     assert!(!drained(&off, NOW + 5_199));
-    assert_eq!(plan_module(&off, NOW + 2_000).wake_at, Some(NOW + 5_200));
+    assert_eq!(plan_module(&off, NOW + 5_100).wake_at, Some(NOW + 5_200));
     assert!(drained(&off, NOW + 5_200));
     assert!(!plan_module(&off, NOW + 5_200).release, "not uninstalled yet");
     let gone = ModuleView { told: told(Verdict::Released, NOW), ..off };

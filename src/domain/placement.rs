@@ -80,6 +80,8 @@ pub struct Placed {
     pub available: bool,
     /// It has a deletionTimestamp, or this process has deleted it.
     pub leaving: bool,
+    /// Its slot turned out to be somebody else's: it waits there for nothing.
+    pub stuck: bool,
     /// Creation time in seconds since the epoch.
     pub created: i64,
 }
@@ -100,6 +102,8 @@ pub struct Fleet {
     pub policy: UpgradePolicy,
     /// Which bases are preferred.
     pub scheduling: SchedulingPolicy,
+    /// D, the instances wanted of all revisions together; `None` for a replica set without a deployment.
+    pub total: Option<u32>,
     /// The deployment's replica sets, in any order.
     pub sets: Vec<Wanted>,
     /// The deployment's Modules.
@@ -148,6 +152,8 @@ pub fn plan_placement(fleet: &Fleet) -> Placement {
             plan.grow(set, desired - live.len(), Some(set) == newest);
         } else if live.len() > desired {
             plan.shrink(set, live.len() - desired, newest);
+        } else {
+            plan.relocate(set);
         }
     }
     plan.result
@@ -179,11 +185,17 @@ impl<'a> Planner<'a> {
     }
 
     fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
-        if newest && self.fleet.policy.in_place() {
-            for base in self.pairs(set) {
+        let in_place = newest && self.fleet.policy.in_place();
+        if in_place {
+            let mut spare = self.spare_pairs(set);
+            for (base, leaving) in self.pairs(set) {
                 if missing == 0 {
                     return;
                 }
+                if !leaving && spare == 0 {
+                    continue;
+                }
+                spare -= usize::from(!leaving);
                 self.place(set, &base, false);
                 missing -= 1;
             }
@@ -193,14 +205,33 @@ impl<'a> Planner<'a> {
             self.place(set, &base, true);
             missing -= 1;
         }
+        if in_place && self.fleet.policy == UpgradePolicy::InstallThenUninstall {
+            // Beside an old one that stays for now: no instance more, but the version comes.
+            for (base, _) in self.pairs(set).into_iter().take(missing) {
+                self.place(set, &base, false);
+                missing -= 1;
+            }
+        }
         if missing > 0 {
             self.result.unplaced.insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
             self.explain_refusals();
         }
     }
 
-    /// Bases whose one old Module the newest revision takes over: first those where the old one serves nobody.
-    fn pairs(&self, set: usize) -> Vec<String> {
+    /// How many more old Modules may be taken over: as many as there are too many, old and new together. One that
+    /// stays keeps its base for itself: with one version a base at a time both would wait for each other.
+    fn spare_pairs(&self, set: usize) -> usize {
+        let Some(total) = self.fleet.total else { return usize::MAX };
+        let old = (0..self.fleet.sets.len()).filter(|&other| other != set).flat_map(|other| self.live(other));
+        let old: Vec<&Placed> = old.collect();
+        let new = self.live(set);
+        let paired = old.iter().filter(|old| new.iter().any(|new| new.base == old.base)).count();
+        (old.len() + self.fleet.sets[set].desired as usize).saturating_sub(total as usize + paired)
+    }
+
+    /// Bases whose one old Module the newest revision takes over, and whether that is leaving: first those where the
+    /// old one serves nobody.
+    fn pairs(&self, set: usize) -> Vec<(String, bool)> {
         let mut pairs: Vec<(&Placed, &Base)> = self
             .fleet
             .modules
@@ -211,7 +242,7 @@ impl<'a> Planner<'a> {
             .filter(|(_, base)| self.occupants.get(&base.uid).is_some_and(|sets| sets.len() == 1))
             .collect();
         pairs.sort_by_key(|(placed, base)| (placed.available, !placed.leaving, base.name.clone()));
-        pairs.into_iter().map(|(_, base)| base.uid.clone()).collect()
+        pairs.into_iter().map(|(placed, base)| (base.uid.clone(), placed.leaving)).collect()
     }
 
     fn best_free_base(&self) -> Option<String> {
@@ -232,6 +263,15 @@ impl<'a> Planner<'a> {
             base.slots += 1;
         }
         self.result.create.push((set, base.to_owned()));
+    }
+
+    /// Moves Modules that wait on a slot of somebody else's to bases that are free.
+    fn relocate(&mut self, set: usize) {
+        for stuck in self.live(set).into_iter().filter(|placed| placed.stuck && !placed.available) {
+            let Some(base) = self.best_free_base() else { return };
+            self.place(set, &base, true);
+            self.result.delete.push((set, stuck.module.clone()));
+        }
     }
 
     fn explain_refusals(&mut self) {

@@ -7,12 +7,20 @@ fn base(name: &str, slots: u32) -> Base {
 }
 
 fn placed(set: usize, base: &str, available: bool) -> Placed {
-    Placed { module: format!("m{set}-{base}"), set, base: format!("uid-{base}"), available, leaving: false, created: 0 }
+    Placed {
+        module: format!("m{set}-{base}"),
+        set,
+        base: format!("uid-{base}"),
+        available,
+        leaving: false,
+        stuck: false,
+        created: 0,
+    }
 }
 
 fn fleet(policy: UpgradePolicy, desired: &[u32], modules: Vec<Placed>, bases: Vec<Base>) -> Fleet {
     let sets = desired.iter().zip(1..).map(|(&desired, revision)| Wanted { desired, revision }).collect();
-    Fleet { policy, scheduling: SchedulingPolicy::Scatter, sets, modules, bases }
+    Fleet { policy, scheduling: SchedulingPolicy::Scatter, total: None, sets, modules, bases }
 }
 
 fn created(placement: &Placement) -> Vec<(usize, &str)> {
@@ -68,6 +76,23 @@ fn in_place_policies_pair_the_new_module_with_an_old_one() {
 }
 
 #[test]
+fn only_as_many_old_ones_are_taken_over_as_there_are_too_many() {
+    let bases = || vec![base("a", 1), base("b", 0)];
+    let old = || vec![placed(0, "a", true)];
+    for (policy, total, bases, place) in [
+        (STRICT, 1, bases(), Some("a")),
+        (STRICT, 2, bases(), Some("b")),
+        (STRICT, 2, vec![base("a", 1)], None),
+        (BESIDE, 2, bases(), Some("b")),
+        (BESIDE, 2, vec![base("a", 1)], Some("a")),
+    ] {
+        let fleet = Fleet { total: Some(total), ..fleet(policy, &[1, 1], old(), bases) };
+        let places: Vec<_> = place.map(|place| (1, place)).into_iter().collect();
+        assert_eq!(created(&plan_placement(&fleet)), places, "{policy:?} {total}");
+    }
+}
+
+#[test]
 fn an_old_module_that_serves_nobody_is_replaced_first() {
     let bases = vec![base("a", 1), base("b", 1)];
     let old = vec![placed(0, "a", true), placed(0, "b", false)];
@@ -116,6 +141,16 @@ fn a_module_on_an_ending_base_is_replaced_elsewhere_at_once() {
 }
 
 #[test]
+fn a_module_in_somebody_elses_slot_moves_once_a_base_is_free() {
+    let stuck = || vec![Placed { stuck: true, ..placed(0, "a", false) }];
+    let mut taken = base("a", 1);
+    taken.taken = true;
+    let placement = plan_placement(&fleet(BESIDE, &[1], stuck(), vec![taken.clone(), base("b", 0)]));
+    assert_eq!((created(&placement), deleted(&placement)), (vec![(0, "b")], vec!["m0-a"]));
+    assert_eq!(plan_placement(&fleet(BESIDE, &[1], stuck(), vec![taken])), Placement::default());
+}
+
+#[test]
 fn a_base_with_two_versions_takes_no_third() {
     let modules = vec![placed(0, "a", true), placed(1, "a", false)];
     let placement = plan_placement(&fleet(BESIDE, &[1, 1, 1], modules, vec![base("a", 1)]));
@@ -153,7 +188,7 @@ proptest! {
             prop_assert!(new_slot == 0 || at.max_slots.is_none_or(|max| before[uid] + new_slot <= max));
             prop_assert!(ours <= 1, "no third version");
             let module = format!("new-{set}-{uid}");
-            fleet.modules.push(Placed { module, set: *set, base: uid.clone(), available: false, leaving: false, created: 1 });
+            fleet.modules.push(Placed { module, set: *set, base: uid.clone(), available: false, leaving: false, stuck: false, created: 1 });
         }
         prop_assert!(!has_twins(&fleet));
         for (set, module) in &placement.delete {

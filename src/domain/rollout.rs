@@ -16,6 +16,10 @@ pub struct SetCounts {
     pub available: u32,
     /// Modules that exist, ending ones included.
     pub existing: u32,
+    /// Modules that aren't ending, on a base that is alive.
+    pub live: u32,
+    /// Of an older revision: those of them on a base where the newest revision is available. They serve nobody any more.
+    pub covered: u32,
 }
 
 impl SetCounts {
@@ -53,7 +57,8 @@ pub struct Rollout {
 /// Worked example, `uninstall_then_install`, 4 instances, `maxUnavailable` 1: (new 0, old 4) -> (1, 3); while the
 /// new one is installed 3 are available and nothing more is ordered; once it is available -> (2, 2), and so on.
 pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets) -> Rollout {
-    let target = target.min(desired);
+    // A rollback may find more of the revision than its first batch would bring: what is there stays.
+    let target = target.max(sets.new.desired).min(desired);
     let ordered_old: u32 = sets.old.iter().map(|set| set.desired).sum();
     let new = if superseded_leftovers(sets) {
         sets.new.desired.min(target)
@@ -68,6 +73,10 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     };
     // Old revisions are never given more than the share that the release leaves them, unless they have it already.
     let old_total = old_total.min(ordered_old.max(desired - target));
+    // A superseded instance beside its available successor leaves, also where other bases are missing for the rest.
+    let covered: u32 = sets.old.iter().map(|set| set.covered).sum();
+    let useful: u32 = sets.old.iter().map(|set| set.live).sum::<u32>().saturating_sub(covered);
+    let old_total = if covered > 0 { old_total.min(useful.max(desired - target)) } else { old_total };
     Rollout { new, old: share_out(old_total, &sets.old) }
 }
 
@@ -151,7 +160,7 @@ mod tests {
     }
 
     fn set(desired: u32, available: u32, existing: u32) -> SetCounts {
-        SetCounts { desired, available, existing }
+        SetCounts { desired, available, existing, live: existing, covered: 0 }
     }
 
     fn next(policy: &str, desired: u32, target: u32, new: SetCounts, old: &[SetCounts]) -> (u32, Vec<u32>) {
@@ -204,6 +213,21 @@ mod tests {
         // ... and none where everything is to be new.
         assert_eq!(next("uninstall_then_install", 8, 8, set(1, 1, 1), &[set(4, 4, 4)]).1, vec![4]);
         assert_eq!(next("uninstall_then_install", 3, 3, set(2, 2, 2), &[set(3, 3, 3)]), (3, vec![0]));
+    }
+
+    #[test]
+    fn a_rollback_takes_nothing_from_the_revision_that_it_goes_back_to() {
+        assert_eq!(next("install_then_uninstall", 5, 2, set(3, 3, 3), &[set(2, 1, 2)]), (3, vec![2]));
+    }
+
+    #[test]
+    fn a_superseded_instance_leaves_also_where_bases_are_missing_for_the_rest() {
+        // 5 are wanted on 4 bases: all 4 new ones are available, and the last old one stands beside one of them.
+        let old = [SetCounts { covered: 1, ..set(1, 0, 1) }];
+        assert_eq!(next("install_then_uninstall", 5, 5, set(5, 4, 4), &old), (5, vec![0]));
+        // In mid-release the share of the old revision stays.
+        let old = [SetCounts { covered: 2, ..set(4, 4, 4) }];
+        assert_eq!(next("install_then_uninstall", 4, 2, set(2, 2, 2), &old), (2, vec![2]));
     }
 
     #[test]

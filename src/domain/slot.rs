@@ -37,6 +37,9 @@ pub struct Wish {
     pub policy: UpgradePolicy,
     /// Versions of the owner's other revisions: found here without a Module they are leftovers of ours.
     pub own_versions: Vec<String>,
+    /// The other Modules of this slot, as far as they are known: while one of them hasn't stated its wish (as after a
+    /// start of the operator), nothing is done and nothing is called foreign or left over.
+    pub mates: Vec<String>,
     /// What is wanted.
     pub kind: WishKind,
 }
@@ -166,6 +169,11 @@ fn holder(wishes: &[Wish]) -> Option<&str> {
     wishes.iter().min_by_key(|wish| (wish.created, &wish.module)).map(|wish| wish.owner.as_str())
 }
 
+/// Whether every Module of the slot that is known has stated its wish.
+fn is_complete(wishes: &[Wish]) -> bool {
+    wishes.iter().flat_map(|wish| &wish.mates).all(|mate| wishes.iter().any(|wish| wish.module == *mate))
+}
+
 /// The next command for a slot.
 pub fn plan_slot(wishes: &[Wish], observation: &Observation, history: &History, now: i64) -> Step {
     let Some(owner) = holder(wishes) else { return Step::Idle };
@@ -173,6 +181,9 @@ pub fn plan_slot(wishes: &[Wish], observation: &Observation, history: &History, 
     let Observation::Known { at, versions } = observation else {
         return Step::Look;
     };
+    if !is_complete(wishes) {
+        return Step::Idle;
+    }
     let mut steps = Vec::new();
     for wish in &mine {
         if let WishKind::Leave { drained: true } = wish.kind
@@ -318,6 +329,13 @@ fn verdict_of(wish: &Wish, wishes: &[Wish], observation: &Observation, history: 
     let contested = wish.owner != holder;
     let record = history.get(&wish.version);
     let state = observation.state_of(&wish.version);
+    if !is_complete(wishes) {
+        return match (wish.kind, state) {
+            (WishKind::Run, Some(Some(BizState::Active))) if !contested => Verdict::Active,
+            (WishKind::Run, _) => Verdict::Unknown,
+            (WishKind::Leave { .. }, _) => Verdict::Waiting,
+        };
+    }
     if wish.kind != WishKind::Run {
         let wanted_by_other = wishes
             .iter()
@@ -381,6 +399,7 @@ mod tests {
             created: i64::try_from(revision).unwrap(),
             policy: UpgradePolicy::InstallThenUninstall,
             own_versions: vec![],
+            mates: vec![],
             kind,
         }
     }
@@ -500,6 +519,21 @@ mod tests {
         let mut wish = run("a", "2", 2);
         wish.own_versions = vec!["1".into(), "2".into()];
         assert_eq!(plan_slot(&[wish], &known(&[("1", Active)]), &History::new(), NOW), uninstall("1"));
+    }
+
+    #[test]
+    fn nothing_is_done_before_every_module_of_the_slot_has_spoken() {
+        // After a start of the operator the old Module speaks first: its successor's biz is no leftover, and the old
+        // version isn't switched back to.
+        let mut old = run("a", "1", 1);
+        old.own_versions = vec!["1".into(), "2".into()];
+        old.mates = vec!["b".into()];
+        let there = known(&[("1", Inactive), ("2", Active)]);
+        assert_eq!(plan_slot(&[old.clone()], &there, &History::new(), NOW), Step::Idle);
+        assert_eq!(verdict("a", &[old.clone()], &there, &History::new()), Some(Verdict::Unknown));
+        let both = [old, run("b", "2", 2)];
+        assert_eq!(plan_slot(&both, &there, &History::new(), NOW), Step::Idle);
+        assert_eq!(verdict("a", &both, &there, &History::new()), Some(Verdict::Superseded));
     }
 
     #[test]

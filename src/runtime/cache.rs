@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::{Stream, StreamExt};
@@ -41,13 +44,15 @@ pub struct Cache<K: Kind> {
     store: Store<K>,
     /// Newer than the store, until the watch catches up.
     recent: RwLock<HashMap<ObjectRef<K>, Arc<K>>>,
+    /// Whether the first list has been read to its end.
+    complete: AtomicBool,
 }
 
 impl<K: Kind> Cache<K> {
     /// A cache and the writer that its watch needs.
     pub fn new() -> (Arc<Self>, Writer<K>) {
         let (store, writer) = kube::runtime::reflector::store();
-        (Arc::new(Self { store, recent: RwLock::default() }), writer)
+        (Arc::new(Self { store, recent: RwLock::default(), complete: AtomicBool::new(false) }), writer)
     }
 
     /// The watch's store.
@@ -55,20 +60,31 @@ impl<K: Kind> Cache<K> {
         self.store.clone()
     }
 
+    /// Whether the first list has been read to its end. Whoever only wants to know asks this and doesn't poll
+    /// `store().wait_until_ready()`: that one wakes its last caller only, and who waits in earnest would wait for ever.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
     /// The newest that is known of an object.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
-        let watched = self.store.get(&bare(key));
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).get(&bare(key)).cloned();
-        match (watched, recent) {
-            (Some(watched), Some(recent)) if is_newer(&*recent, &*watched) => Some(recent),
-            (Some(watched), _) => Some(watched),
-            (None, recent) => recent,
-        }
+        self.get_bare(&bare(key))
     }
 
     /// The newest that is known of an object, by namespace and name.
     pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.get(&ObjectRef::new(name).within(namespace))
+        self.get_bare(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The newest that is known of an object, by a key without UID and version.
+    pub fn get_bare(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
+        let watched = self.store.get(key);
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        match (watched, recent) {
+            (Some(watched), Some(recent)) if is_as_new(&*recent, &*watched) => Some(recent),
+            (Some(watched), _) => Some(watched),
+            (None, recent) => recent,
+        }
     }
 
     /// All objects, the newest known of each, those that are only known from own writes included.
@@ -80,7 +96,7 @@ impl<K: Kind> Cache<K> {
         }
         for object in &mut all {
             if let Some(own) = recent.remove(&bare(&ObjectRef::from_obj(&**object)))
-                && is_newer(&*own, &**object)
+                && is_as_new(&*own, &**object)
             {
                 *object = own;
             }
@@ -129,11 +145,21 @@ fn bare<K: Kind>(key: &ObjectRef<K>) -> ObjectRef<K> {
     }
 }
 
-/// Whether `own` was written after what the watch has shown. Resource versions grow with time in etcd (KEP-5504); an
-/// object that isn't created yet has none and is older than anything.
+/// Whether `own` was written after what the watch has shown.
 fn is_newer<K: Kind>(own: &K, watched: &K) -> bool {
-    let version = |object: &K| object.resource_version().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
     version(own) > version(watched)
+}
+
+/// Whether `own` isn't older than what the watch has shown. The answer to the patch that takes the last finalizer off
+/// has the version from before: the object isn't written again, but gone.
+fn is_as_new<K: Kind>(own: &K, watched: &K) -> bool {
+    version(own) >= version(watched)
+}
+
+/// Resource versions grow with time in etcd (KEP-5504); an object that isn't created yet has none and is older than
+/// anything.
+fn version<K: Kind>(object: &K) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 /// Follows a watch until `stop`: keeps `cache` up to date and tells every change, including objects that vanished
@@ -158,6 +184,7 @@ pub async fn follow<K: Kind>(
             }
             Ok(watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {
+                cache.complete.store(true, Ordering::Release);
                 for object in cache.store.state() {
                     before.remove(&ObjectRef::from_obj(&*object));
                     cache.caught_up(&object);

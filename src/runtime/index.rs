@@ -3,11 +3,12 @@
 //! Follows the watch and this process's own writes, so that a placement reads a few dozen Modules and never all.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use super::cache::Cache;
 use crate::api::{Module, keys::label};
@@ -34,12 +35,20 @@ enum Group {
     Base(String),
 }
 
-type Key = (String, String);
+type Key = Arc<(String, String)>;
 
+/// Keys are shared, and with them lies what the cache is asked by: thousands of lookups a second copy no names.
 #[derive(Default)]
 struct Maps {
-    groups: HashMap<Group, BTreeSet<Key>>,
-    of: HashMap<Key, Vec<Group>>,
+    groups: HashMap<Group, BTreeMap<Key, Arc<ObjectRef<Module>>>>,
+    of: HashMap<Key, Noted>,
+}
+
+/// Where a Module was put, and its generation then, which grows with its spec and when it begins to end.
+#[derive(PartialEq)]
+struct Noted {
+    groups: Vec<Group>,
+    generation: Option<i64>,
 }
 
 /// The Modules of one scope.
@@ -55,19 +64,21 @@ impl Modules {
         Self { cache, maps: RwLock::default() }
     }
 
-    /// Takes note of an object from the watch.
-    pub fn note(&self, module: &Module) {
+    /// Takes note of an object from the watch; says whether more than its status is news.
+    pub fn note(&self, module: &Module) -> bool {
         let key = key_of(module);
-        let groups = groups_of(module);
+        let noted = Noted { groups: groups_of(module), generation: module.metadata.generation };
         let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
-        if maps.of.get(&key) == Some(&groups) {
-            return;
+        if maps.of.get(&key) == Some(&noted) {
+            return false;
         }
         remove(&mut maps, &key);
-        for group in &groups {
-            maps.groups.entry(group.clone()).or_default().insert(key.clone());
+        let object = Arc::new(ObjectRef::new(&key.1).within(&key.0));
+        for group in &noted.groups {
+            maps.groups.entry(group.clone()).or_default().insert(Arc::clone(&key), Arc::clone(&object));
         }
-        maps.of.insert(key, groups);
+        maps.of.insert(key, noted);
+        true
     }
 
     /// Takes note that an object is gone.
@@ -86,7 +97,7 @@ impl Modules {
 
     /// Forgets a Module that was to be created, or is gone.
     pub fn forget(&self, module: &Module) {
-        self.cache.forget(&kube::runtime::reflector::ObjectRef::from_obj(module));
+        self.cache.forget(&ObjectRef::from_obj(module));
         self.drop_key(module);
     }
 
@@ -106,16 +117,16 @@ impl Modules {
     }
 
     fn of(&self, group: &Group) -> Vec<Arc<Module>> {
-        let keys: Vec<Key> = {
+        let objects: Vec<Arc<ObjectRef<Module>>> = {
             let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
-            maps.groups.get(group).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
+            maps.groups.get(group).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
         };
-        keys.iter().filter_map(|(namespace, name)| self.cache.named(namespace, name)).collect()
+        objects.iter().filter_map(|object| self.cache.get_bare(object)).collect()
     }
 }
 
 fn key_of(module: &Module) -> Key {
-    (module.namespace().unwrap_or_default(), module.name_any())
+    Arc::new((module.namespace().unwrap_or_default(), module.name_any()))
 }
 
 fn groups_of(module: &Module) -> Vec<Group> {
@@ -129,7 +140,7 @@ fn groups_of(module: &Module) -> Vec<Group> {
 }
 
 fn remove(maps: &mut Maps, key: &Key) {
-    for group in maps.of.remove(key).unwrap_or_default() {
+    for group in maps.of.remove(key).map(|noted| noted.groups).unwrap_or_default() {
         if let Some(keys) = maps.groups.get_mut(&group) {
             keys.remove(key);
             if keys.is_empty() {

@@ -176,21 +176,22 @@ impl Ops {
     }
 
     /// Takes `ours` off the finalizers of an object, if it has any of them; one that is gone is gone. Carries the UID
-    /// and the resource version: a finalizer that somebody else added meanwhile must not be lost.
-    pub async fn release<K: Writable>(&self, object: &K, ours: &[&str]) -> Result<(), Error> {
+    /// and the resource version: a finalizer that somebody else added meanwhile must not be lost. Gives the object as it
+    /// is then, or was at its end.
+    pub async fn release<K: Writable>(&self, object: &K, ours: &[&str]) -> Result<Option<K>, Error> {
         let metadata = object.meta();
         let had = metadata.finalizers.as_deref().unwrap_or_default();
         let left: Vec<&String> = had.iter().filter(|name| !ours.contains(&name.as_str())).collect();
         if left.len() == had.len() {
-            return Ok(());
+            return Ok(None);
         }
         let patch = serde_json::json!({ "metadata": {
             "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": left,
         } });
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         match self.patch::<K>(namespace, metadata.name.as_deref().unwrap_or_default(), &patch).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
+            Ok(released) => Ok(Some(released)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -35,6 +35,12 @@ use crate::{
 /// while it installs something.
 const LOOK_TRIES: u32 = 3;
 
+/// For how long a list counts after its conversation ended (milliseconds): then a base is worth another try.
+const REMEMBER_MS: i64 = 300_000;
+
+/// Versions and states by biz name.
+type Listed = BTreeMap<String, BTreeMap<String, BizState>>;
+
 /// The pod that a conversation is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BaseId {
@@ -63,6 +69,8 @@ pub struct Sessions {
     health_interval: Duration,
     world: Arc<dyn World>,
     open: Mutex<HashMap<String, Arc<Session>>>,
+    /// What ended conversations last knew, by pod UID, with the time: a base that was found taken is remembered.
+    remembered: Mutex<HashMap<String, (i64, Listed)>>,
     stop: CancellationToken,
 }
 
@@ -91,7 +99,8 @@ impl Sessions {
         stop: CancellationToken,
     ) -> Arc<Self> {
         let open = Mutex::new(HashMap::new());
-        Arc::new(Self { client, clock, health_interval, world, open, stop })
+        let remembered = Mutex::new(HashMap::new());
+        Arc::new(Self { client, clock, health_interval, world, open, remembered, stop })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -115,11 +124,13 @@ impl Sessions {
         // Under the map's lock, so that the conversation can't end as idle in between.
         let module = wish.module.clone();
         let mut state = session.state();
-        state.wish(name, wish);
+        let changed = state.wish(name, wish);
         let told = state.report(name, &module, self.clock.now());
         drop(state);
         drop(open);
-        session.changed.notify_one();
+        if changed {
+            session.changed.notify_one();
+        }
         told
     }
 
@@ -155,6 +166,7 @@ impl Sessions {
 
     /// The pod is gone: the conversation ends, whatever is under way.
     pub fn close(&self, base_uid: &str) {
+        self.remembered().remove(base_uid);
         if let Some(session) = self.open().remove(base_uid) {
             session.stop.cancel();
         }
@@ -166,10 +178,18 @@ impl Sessions {
         session.state().report(name, module, self.clock.now())
     }
 
-    /// The confirmed versions of a biz on a base; `None` where nobody asked or the state is unknown.
+    fn remembered(&self) -> MutexGuard<'_, HashMap<String, (i64, Listed)>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The confirmed versions of a biz on a base; `None` where nobody asked lately or the state is unknown.
     pub fn versions(&self, base_uid: &str, name: &str) -> Option<BTreeMap<String, BizState>> {
-        let session = self.open().get(base_uid).cloned()?;
-        session.state().versions(name)
+        if let Some(session) = self.open().get(base_uid).cloned() {
+            return session.state().versions(name);
+        }
+        let remembered = self.remembered();
+        let (at, list) = remembered.get(base_uid)?;
+        (self.clock.now() < at + REMEMBER_MS).then(|| list.get(name).cloned().unwrap_or_default())
     }
 
     /// Whether the agent of a base has stopped answering.
@@ -189,6 +209,11 @@ impl Sessions {
         let idle = session.state().is_idle();
         if idle && open.get(&session.base.uid).is_some_and(|known| Arc::ptr_eq(known, session)) {
             open.remove(&session.base.uid);
+            let list = session.state().list().filter(|list| !list.is_empty()).cloned();
+            match list {
+                Some(list) => self.remembered().insert(session.base.uid.clone(), (self.clock.now(), list)),
+                None => self.remembered().remove(&session.base.uid),
+            };
         }
         idle
     }

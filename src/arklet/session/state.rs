@@ -88,6 +88,8 @@ struct Slot {
     in_flight: Option<Command>,
     /// The number of the last operation on it, to tell older lists from newer ones.
     touched: u64,
+    /// When, in the same count, the last of its wishes came: whoever waits longest is served first.
+    asked: u64,
     /// What an install put there although nobody asked for it (the jar's manifest wins), to be undone.
     strays: BTreeSet<(String, String)>,
 }
@@ -130,14 +132,15 @@ impl State {
         }
     }
 
-    /// Puts or replaces the wish of one Module in the slot `name`. A changed version or URL is tried at once,
-    /// whatever failed before.
-    pub fn wish(&mut self, name: &str, mut wish: Wish) {
+    /// Puts or replaces the wish of one Module in the slot `name`; says whether it is another one than before. A changed
+    /// version or URL is tried at once, whatever failed before.
+    pub fn wish(&mut self, name: &str, mut wish: Wish) -> bool {
         let slot = self.slots.entry(name.to_owned()).or_default();
         // Who holds a contested slot goes on holding it while its older Modules make room for newer ones.
         let of_owner = slot.wishes.iter().filter(|known| known.owner == wish.owner);
         wish.created = of_owner.map(|known| known.created).fold(wish.created, i64::min);
         match slot.wishes.iter_mut().find(|known| known.module == wish.module) {
+            Some(known) if *known == wish => return false,
             Some(known) => {
                 let another_try =
                     known.url != wish.url || (known.kind == WishKind::Run) != (wish.kind == WishKind::Run);
@@ -146,8 +149,13 @@ impl State {
                 }
                 *known = wish;
             }
-            None => slot.wishes.push(wish),
+            None => {
+                self.sequence += 1;
+                slot.asked = self.sequence;
+                slot.wishes.push(wish);
+            }
         }
+        true
     }
 
     /// Takes the wish of one Module back.
@@ -182,9 +190,10 @@ impl State {
     /// The commands to begin at `now`; they count as under way from here on.
     pub fn next(&mut self, now: i64) -> Vec<Command> {
         let mut commands = Vec::new();
-        let names: Vec<String> = self.slots.keys().cloned().collect();
+        let mut names: Vec<(u64, String)> = self.slots.iter().map(|(name, slot)| (slot.asked, name.clone())).collect();
+        names.sort_unstable();
         let mut installs = self.installs();
-        for name in names {
+        for (_, name) in names {
             match self.step(&name, now) {
                 // A look that is under way answers it, or says that it can't.
                 Step::Look => self.look_wanted |= self.looking_since.is_none(),
@@ -361,8 +370,16 @@ impl State {
         match outcome {
             InstallOutcome::Installed(state) => {
                 self.heard(now);
-                self.succeeded(name, version);
-                self.set(name, version, known_state(&state));
+                match known_state(&state) {
+                    Some(BizState::Broken) | None => {
+                        self.failed(name, version, format!("the agent installed it as {state:?}"), now);
+                        self.unclear(name);
+                    }
+                    known => {
+                        self.succeeded(name, version);
+                        self.set(name, version, known);
+                    }
+                }
             }
             InstallOutcome::AlreadyThere => {
                 // The list shows it, or else the base has a biz that it doesn't list: then later again.
@@ -551,6 +568,11 @@ impl State {
             slot.wishes.iter().map(|wish| (name.clone(), wish.module.clone())).collect::<Vec<_>>()
         };
         self.slots.iter().flat_map(wishes).collect()
+    }
+
+    /// The last confirmed list.
+    pub fn list(&self) -> Option<&BTreeMap<String, BTreeMap<String, BizState>>> {
+        self.list.as_ref()
     }
 
     /// The confirmed versions of `name`; `None` while they are unknown.

@@ -18,7 +18,10 @@ use crate::{
 /// Carries the plan out; says when to look again (milliseconds).
 pub async fn apply(context: &Context, module: &Module, plan: ModulePlan, now: i64) -> Result<Option<i64>, Error> {
     if plan.release {
-        context.ops.release(module, &[ALLOCATE_POD]).await?;
+        // Until the watch shows its end nobody releases it again.
+        if let Some(released) = context.ops.release(module, &[ALLOCATE_POD]).await? {
+            context.modules.cache.put(Arc::new(released));
+        }
         return Ok(None);
     }
     if plan.delete {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use crate::{
-    api::{Module, ModuleReplicaSet, keys::label},
+    api::{Module, ModuleInfo, ModuleReplicaSet, keys::label},
     arklet::{client::Endpoint, session::BaseId, wire::is_web_context_clash},
     controllers::{context::Context, error::Error, fleet},
     domain::{
@@ -69,7 +69,7 @@ pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observ
         look_again: look_again.filter(|_| fate == BaseFate::Alive),
         label_on: pod.as_ref().is_some_and(|pod| pod.labels().contains_key(&key)),
         label_off_since: context.bases.label_off_since(&base_uid, &key),
-        successor_active: successor_active(context, module, &base_uid, &name),
+        successor_active: fleet::is_leaving(module) && successor_active(context, module, &base_uid, &name),
         fate,
         pod,
         set,
@@ -211,6 +211,14 @@ pub fn hand_over(context: &Context, module: &Module, observed: &Observed, wish: 
     explained(context.sessions.wish(&base, at, &name, wish))
 }
 
+/// Where the jar lies. A changed URL alone makes no new revision, so it stands in the replica set only; what isn't
+/// installed yet is fetched from there.
+fn current_url(set: Option<&ModuleReplicaSet>, info: &ModuleInfo) -> String {
+    let current = set.and_then(ModuleReplicaSet::module);
+    let same = current.filter(|current| current.name == info.name && current.version == info.version);
+    same.unwrap_or(info).url.clone()
+}
+
 fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: WishKind) -> Wish {
     let info = module.spec.module.clone().unwrap_or_default();
     let installed = module.status.as_ref().and_then(|status| status.installed.as_ref());
@@ -226,13 +234,22 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
         module: module.name_any(),
         owner: owner.cloned().unwrap_or_else(|| module.name_any()),
         version,
-        url: info.url,
+        url: current_url(observed.set.as_deref(), &info),
         revision: observed.set.as_ref().map_or(0, |set| number(set)),
         created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
         policy: UpgradePolicy::parse(policy.or(module.spec.upgrade_policy.as_deref())),
         own_versions: own_versions(context, module),
+        mates: mates(context, module),
         kind,
     }
+}
+
+/// The other Modules of the slot.
+fn mates(context: &Context, module: &Module) -> Vec<String> {
+    let (Some(base), name) = (index::base_uid(module), module_name(module)) else { return vec![] };
+    let on_base = context.modules.on_base(base);
+    let others = on_base.iter().filter(|other| module_name(other) == name && other.name_any() != module.name_any());
+    others.map(|other| other.name_any()).collect()
 }
 
 /// The versions of all revisions of the Module's deployment.

@@ -149,7 +149,9 @@ fn is_edge(before: &ModuleDeploymentStatus, after: &ModuleDeploymentStatus) -> b
 async fn release(context: &Context, deployment: &ModuleDeployment) -> Result<(), Error> {
     let ours = [finalizer::REPLICA_SET_EXISTED, finalizer::MODULE_EXISTED];
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
-    context.ops.release(deployment, &ours).await?;
+    if let Some(released) = context.ops.release(deployment, &ours).await? {
+        context.deployments.put(Arc::new(released));
+    }
     context.forget_pace(&format!("md/{namespace}/{name}"));
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
         fleet::{self, Counts},
     },
     domain::{
-        deployment::{Base, Reports, SetView},
+        deployment::{Base, Reports, SetView, number},
         names,
         placement::{self, Ineligible},
         replicas::PEER,
@@ -52,6 +52,7 @@ impl Observed {
                 ready: counts.ready,
                 available: counts.available,
                 upgrading: counts.upgrading,
+                covered: counts.covered,
             })
             .collect()
     }
@@ -65,10 +66,17 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
     let mut modules: Vec<Arc<Module>> = Vec::new();
     let mut sets = Vec::new();
     let mut unplaced = None;
-    for set in context.sets_of(deployment) {
+    let all = context.sets_of(deployment);
+    let newest = all.iter().max_by_key(|set| number(set)).map(|set| set.name_any());
+    let of_newest = newest.as_ref().map(|name| context.modules.of_set(namespace, name)).unwrap_or_default();
+    for set in all {
         let of_set = context.modules.of_set(namespace, &set.name_any());
         // Modules of a former base are counted too: they serve until the move is done.
-        let counts = fleet::count(&of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
+        let mut counts =
+            fleet::count(&of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
+        if newest.as_ref() != Some(&set.name_any()) {
+            counts.covered = fleet::covered(&of_set, &of_newest);
+        }
         let conditions = set.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         unplaced = unplaced.or_else(|| {
             let failure = condition::find(conditions, "ReplicaFailure")?;

@@ -4,7 +4,7 @@
 //! delete Modules -> status. Writes Modules (create, delete), its own status and finalizer; nothing else.
 
 mod apply;
-mod build;
+pub(super) mod build;
 mod place;
 mod status;
 
@@ -52,7 +52,9 @@ async fn leave(context: &Context, set: &ModuleReplicaSet) -> Result<Action, Erro
         apply::delete(context, modules).await?;
         return Ok(Action::await_change());
     }
-    context.ops.release(set, &[MODULE_EXISTED]).await?;
+    if let Some(released) = context.ops.release(set, &[MODULE_EXISTED]).await? {
+        context.sets.put(Arc::new(released));
+    }
     context.forget_pace(&format!("mdrs/{namespace}/{}", set.name_any()));
     Ok(Action::await_change())
 }

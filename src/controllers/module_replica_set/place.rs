@@ -1,5 +1,6 @@
 //! Asks the placement and takes the places, under one lock.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use kube::ResourceExt;
@@ -31,11 +32,14 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
         return None;
     }
     let module = set.module()?.name.clone();
+    if is_settled(context, set, &base) {
+        return Some(Orders::default());
+    }
     let sets = siblings(context, set);
     let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
     let _placing = context.placing.lock().unwrap_or_else(PoisonError::into_inner);
     let places = fleet::places(context, &base, &module, &fleet::deployment_label(set));
-    let fleet = fleet::fleet(context, &sets, places);
+    let fleet = fleet::fleet(context, &sets, total(context, set), places);
     let placement = plan_placement(&fleet);
     let mut orders = Orders::default();
     for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {
@@ -56,6 +60,35 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
         orders.unplaced = Some((count, placement.explain()));
     }
     Some(orders)
+}
+
+/// Whether the set has as many Modules as it should, as they should be, on pods that stay: then the placement has
+/// nothing to say about it, and need not look at every base. So it is after most of what wakes a set.
+fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool {
+    let pods = context.bases.pods(base);
+    let staying: HashSet<&str> = pods.iter().filter(|pod| !pod.is_ending()).map(|pod| pod.uid()).collect();
+    let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
+    let mut live = modules.iter().filter(|module| !fleet::is_leaving(module));
+    let mut count = 0;
+    let all_fit = live.all(|module| {
+        count += 1;
+        let stays = crate::runtime::index::base_uid(module).is_some_and(|uid| staying.contains(uid));
+        is_as_wanted(module, set) && stays && !fleet::is_stuck(module)
+    });
+    all_fit && count == set.desired()
+}
+
+/// Whether nobody edited what the Module is.
+fn is_as_wanted(module: &Module, set: &ModuleReplicaSet) -> bool {
+    let of_module = module.spec.module.as_ref().map(|info| (&info.name, &info.version));
+    of_module == set.module().map(|info| (&info.name, &info.version))
+}
+
+/// D, as the deployment's reconcile wrote it before it ordered anything of its replica sets.
+fn total(context: &Context, set: &ModuleReplicaSet) -> Option<u32> {
+    let owner = crate::controllers::context::deployment_of(set)?;
+    let owner = context.deployments.named(&set.namespace()?, &owner)?;
+    u32::try_from(owner.spec.scale_replicas?).ok()
 }
 
 /// The base Deployment of a replica set: its deployment's, or for an older or hand-made one the one in its label.
@@ -93,12 +126,9 @@ fn siblings(context: &Context, set: &ModuleReplicaSet) -> Vec<Arc<ModuleReplicaS
 /// Modules that can't stay: their pod is no base (any more), or somebody edited what they are.
 fn misfits(context: &Context, set: &ModuleReplicaSet, bases: &[crate::domain::placement::Base]) -> Vec<Arc<Module>> {
     let namespace = set.namespace().unwrap_or_default();
-    let wanted = set.module();
     let fits = |module: &Module| {
         let base = crate::runtime::index::base_uid(module).unwrap_or_default();
-        let same = module.spec.module.as_ref().map(|info| (&info.name, &info.version))
-            == wanted.map(|info| (&info.name, &info.version));
-        same && bases.iter().any(|known| known.uid == base)
+        is_as_wanted(module, set) && bases.iter().any(|known| known.uid == base)
     };
     let modules = context.modules.of_set(&namespace, &set.name_any());
     modules.into_iter().filter(|module| !fleet::is_leaving(module) && !fits(module)).collect()

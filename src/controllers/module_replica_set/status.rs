@@ -7,15 +7,13 @@ use serde_json::json;
 
 use crate::{
     api::{Condition, ConditionStatus, ModuleReplicaSet, ModuleReplicaSetStatus, condition},
-    controllers::{
-        context::{Context, STATUS_PACE},
-        error::Error,
-        fleet,
-    },
+    controllers::{context::Context, error::Error, fleet},
     domain::merge,
     runtime::clock::timestamp,
 };
 
+/// Counts are written at most once in this time (milliseconds). Only people read them: the deployment counts Modules.
+const COUNTS_PACE: i64 = 2_000;
 /// Condition type, as on the deployment.
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 /// Its reason where bases are missing.
@@ -36,7 +34,7 @@ pub async fn write(
     let (namespace, name) = (set.namespace().unwrap_or_default(), set.name_any());
     let edge =
         news.is_some() || before.conditions.len() != status.conditions.len() || before.observed_generation.is_none();
-    if let Err(later) = context.may_write(&format!("mdrs/{namespace}/{name}"), edge, STATUS_PACE, now) {
+    if let Err(later) = context.may_write(&format!("mdrs/{namespace}/{name}"), edge, COUNTS_PACE, now) {
         return Ok(Some(later));
     }
     let patch = json!({ "metadata": { "uid": set.uid() }, "status": patch });

@@ -139,6 +139,7 @@ impl World {
                 created: self.created,
                 policy,
                 own_versions: vec![],
+                mates: vec![],
                 kind: WishKind::Run,
             },
             drained_at: None,

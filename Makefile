@@ -1,0 +1,61 @@
+# One entry point for every chore. Each target is a line or two; what is longer is a script of its own.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+##@ Try it
+
+.PHONY: demo demo-up demo-shell demo-down
+demo: ## The main job on a real control plane and two real JVM bases, step by step; cleans up after itself
+	@tests/demo/demo
+demo-up: ## The same cluster, bases and operator, left running in the background (DEMO_HOURS=4)
+	@tests/demo/up
+demo-shell: ## A shell beside it in which kubectl just works
+	@tests/demo/shell
+demo-down: ## Ends it
+	@tests/demo/down
+
+##@ Build
+
+.PHONY: build generate control-plane samples clean
+build: ## The operator, as it is released, in target/release
+	@tests/prerequisites build
+	cargo build --release --locked --bin module-controller
+generate: ## What is generated: the CRDs in crds/
+	cargo run --locked --quiet --bin crdgen
+control-plane: ## The Kubernetes that tests and demo run against (about 8 min the first time)
+	@tests/control-plane/build
+samples: ## The Java base and the modules (about 2 min the first time)
+	@samples/java/build
+clean: ## Deletes target/; the control plane in the cache folder stays
+	cargo clean
+
+##@ Check
+
+.PHONY: fmt lint test test-unit test-cluster test-jvm coverage deny bench
+fmt: ## Formats all Rust code
+	cargo fmt --all
+lint: ## Format and lints, with warnings denied
+	@tests/run format clippy
+test: ## Everything: format, lints, unit, property, contract, scenario, conformance and JVM tests
+	@tests/run
+test-unit: ## What needs no cluster
+	@tests/run unit
+test-cluster: ## Contract and scenarios, on a real control plane with simulated bases
+	@tests/run contract scenarios
+test-jvm: ## What needs JVM bases: conformance of the simulated agent, and the main job
+	@tests/run conformance jvm
+coverage: ## Lines and regions that unit, contract and scenario tests reach; fails below 80 % and 60 %
+	@tests/coverage
+deny: ## Licences, sources and duplicates of all dependencies
+	@tests/deny
+bench: ## Figures: 1,000 modules on 50 simulated bases
+	@benches/run
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,334 @@
+//! The controllers' shells once more, synchronous and over the world in memory: observe, plan, apply.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::world::{Failed, World, merged, owner};
+use crate::{
+    api::{
+        ModuleDeployment, ModuleReplicaSet,
+        keys::{annotation, label},
+    },
+    controllers::{
+        fleet,
+        module_replica_set::build::{self, Binding},
+    },
+    domain::{
+        deployment::{Base, Plan, Reports, SetView, View, number, plan_deployment},
+        placement::{self, Fleet, Ineligible, Placed, Wanted, plan_placement},
+        policy::{SchedulingPolicy, Strategy, UpgradePolicy},
+        replicas::{Scale, plan_scale},
+    },
+    runtime::{
+        clock::{millis, timestamp},
+        index,
+        kinds::BasePod,
+    },
+};
+
+type Done = Result<(), Failed>;
+
+impl World {
+    pub fn reconcile_deployment(&mut self, name: &str) -> Done {
+        let Some(deployment) = self.seen_deployments.get(name).cloned() else { return Ok(()) };
+        let sets = self.sets_of(name);
+        let modules: Vec<_> = sets.iter().map(|set| self.modules_of(&set.name_any())).collect();
+        let newest = (0..sets.len()).max_by_key(|&index| number(&sets[index]));
+        let views = sets.iter().zip(&modules).enumerate().map(|(index, (object, modules_of_set))| {
+            let counts = fleet::count(modules_of_set, |uid| self.is_alive(uid));
+            let newer = newest.filter(|&newest| newest != index).map(|newest| &modules[newest]);
+            SetView {
+                object,
+                existing: counts.existing,
+                live: counts.live,
+                ready: counts.ready,
+                available: counts.available,
+                upgrading: counts.upgrading,
+                covered: newer.map_or(0, |newer| fleet::covered(modules_of_set, newer)),
+            }
+        });
+        let all: Vec<_> = modules.iter().flatten().cloned().collect();
+        let (bases_ready, bases_available) = fleet::serving_bases(&all, |uid| self.is_alive(uid));
+        let selector = selector();
+        let view = View {
+            deployment: &deployment,
+            base: Base::Present { uid: "ub", selector: &selector },
+            sets: views.collect(),
+            reports: Reports {
+                bases_available,
+                bases_ready,
+                peers: self.peers(&deployment),
+                failure: fleet::failure(&all),
+                ..Reports::default()
+            },
+        };
+        let plan = plan_deployment(&view, self.now);
+        let desired = view.reports.peers;
+        self.note_floor(&deployment, desired);
+        self.apply_deployment(name, &deployment, plan)
+    }
+
+    /// What S4 demands for a while from now: an order that follows from it may come later.
+    fn note_floor(&mut self, deployment: &ModuleDeployment, peers: u32) {
+        let spec = &deployment.spec;
+        let baseline = deployment.annotations().get(annotation::SCALE_BASELINE).map(String::as_str);
+        let scale = Scale { replicas: spec.replicas, scale_replicas: spec.scale_replicas, baseline, peers };
+        let desired = plan_scale(scale).count;
+        let strategy = Strategy::parse(spec.operation_strategy.as_ref());
+        let mut floor = desired.saturating_sub(strategy.max_unavailable(desired));
+        if deployment.metadata.deletion_timestamp.is_some() {
+            floor = 0;
+        }
+        let floors = self.floors.entry(deployment.name_any()).or_default();
+        floors.retain(|(until, other)| *until > self.now && *other != floor);
+        floors.push((self.now + 400_000, floor));
+    }
+
+    fn peers(&self, deployment: &ModuleDeployment) -> u32 {
+        let Some(module) = deployment.module() else { return 0 };
+        let name = deployment.name_any();
+        let carries = |uid: &str| {
+            let ours = |module: &&std::sync::Arc<crate::api::Module>| {
+                module.labels().get(label::MODULE_DEPLOYMENT) == Some(&name) && !fleet::is_leaving(module)
+            };
+            self.modules_on(uid).iter().any(|module| ours(&module))
+        };
+        let counts = |place: &&placement::Base| {
+            let full = place.max_slots.is_some_and(|max| place.slots >= max);
+            match place.closed {
+                Some(Ineligible::Ending) => false,
+                _ if carries(&place.uid) => true,
+                Some(_) => false,
+                None => !place.taken && !full,
+            }
+        };
+        u32::try_from(self.places(&module.name, &name).iter().filter(counts).count()).unwrap_or(0)
+    }
+
+    fn apply_deployment(&mut self, name: &str, seen: &ModuleDeployment, plan: Plan) -> Done {
+        let mut own = plan.own_patch;
+        if plan.adopt_base {
+            let reference = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "base", "uid": "ub"}]);
+            own.get_or_insert_with(|| json!({}))["metadata"]["ownerReferences"] = reference;
+        }
+        if let Some(patch) = own {
+            self.patch_deployment(name, seen, &patch, "own fields")?;
+        }
+        if let Some(set) = plan.create {
+            self.write(|| format!("create {} x{}", set.name_any(), set.desired()))?;
+            if self.sets.contains_key(&set.name_any()) {
+                return Err(Failed);
+            }
+            let mut set = *set;
+            set.metadata.uid = Some(self.uid());
+            set.metadata.creation_timestamp = Some(timestamp(self.now));
+            self.sets.insert(set.name_any(), set);
+        }
+        for change in plan.change {
+            self.write(|| format!("change {} {}", change.name, change.patch))?;
+            let Some(set) = self.sets.get_mut(&change.name) else { continue };
+            let had = set.desired();
+            *set = merged(set, &change.patch);
+            if set.desired() < had {
+                self.shrunk_at.insert(change.name, self.now);
+            }
+        }
+        for (set, _) in plan.delete {
+            self.write(|| format!("delete {set}"))?;
+            let now = timestamp(self.now);
+            if let Some(set) = self.sets.get_mut(&set) {
+                set.metadata.deletion_timestamp.get_or_insert(now);
+            }
+        }
+        if let Some(status) = plan.status
+            && self.deployments.get(name).is_some_and(|live| live.status.as_ref() != Some(&status))
+        {
+            let progress = status.release_status.as_ref().and_then(|release| release.progress.clone());
+            self.write(|| format!("status of {name}: {progress:?} {:?}", status.available_replicas))?;
+            if let Some(live) = self.deployments.get_mut(name) {
+                live.status = Some(status);
+                let live = live.clone();
+                self.seen_deployments.insert(name.to_owned(), live);
+            }
+        }
+        if plan.release {
+            self.write(|| format!("release {name}"))?;
+            self.deployments.remove(name);
+            self.seen_deployments.remove(name);
+        }
+        Ok(())
+    }
+
+    fn patch_deployment(&mut self, name: &str, seen: &ModuleDeployment, patch: &serde_json::Value, what: &str) -> Done {
+        let Some(live) = self.deployments.get(name).cloned() else { return Err(Failed) };
+        let lists = patch["metadata"].get("finalizers").or(patch["metadata"].get("ownerReferences"));
+        if lists.is_some() && live.metadata.resource_version != seen.metadata.resource_version {
+            // A conflict: the next look, at what is true then.
+            return Err(Failed);
+        }
+        self.write(|| format!("{what} of {name}: {patch}"))?;
+        let patched: ModuleDeployment = merged(&live, patch);
+        self.deployments.insert(name.to_owned(), patched.clone());
+        self.seen_deployments.insert(name.to_owned(), patched);
+        Ok(())
+    }
+
+    /// The base pods as places, as `fleet::places` makes them.
+    pub fn places(&self, module: &str, deployment: &str) -> Vec<placement::Base> {
+        let ours = |set: &&ModuleReplicaSet| owner(set) == Some(deployment);
+        let revisions: BTreeSet<String> =
+            self.sets.values().filter(ours).filter_map(|set| set.module().map(|info| info.version.clone())).collect();
+        let place = |pod: &BasePod| {
+            let mut slots = BTreeSet::new();
+            let mut taken = false;
+            for other in self.modules_on(pod.uid()) {
+                let Some(info) = &other.spec.module else { continue };
+                let theirs = other.labels().get(label::MODULE_DEPLOYMENT).is_none_or(|owner| owner != deployment);
+                taken |= info.name == module && theirs;
+                slots.insert(info.name.clone());
+            }
+            let versions = self.sessions.get(pod.uid()).and_then(|session| session.versions(module));
+            taken |= versions.unwrap_or_default().keys().any(|version| !revisions.contains(version));
+            let closed = match pod {
+                pod if pod.is_ending() => Some(Ineligible::Ending),
+                pod if !pod.is_ready() => Some(Ineligible::NotReady),
+                _ => None,
+            };
+            placement::Base {
+                uid: pod.uid().to_owned(),
+                name: pod.name_any(),
+                closed,
+                slots: u32::try_from(slots.len()).unwrap_or(0),
+                max_slots: pod.max_modules(),
+                taken,
+            }
+        };
+        self.seen_pods.values().map(place).collect()
+    }
+
+    pub fn reconcile_set(&mut self, name: &str) -> Done {
+        let Some(set) = self.sets.get(name).cloned() else { return Ok(()) };
+        if set.metadata.deletion_timestamp.is_some() {
+            let modules = self.modules_of(name);
+            if modules.is_empty() {
+                self.write(|| format!("release {name}"))?;
+                self.sets.remove(name);
+            }
+            for module in modules {
+                self.delete_module(&module.name_any())?;
+            }
+            return Ok(());
+        }
+        let siblings = self.sets_of(owner(&set).unwrap_or_default());
+        let own = siblings.iter().position(|other| other.name_any() == name).unwrap_or(0);
+        let module = set.module().cloned().unwrap_or_default();
+        let bases = self.places(&module.name, owner(&set).unwrap_or_default());
+        let total = owner(&set).and_then(|owner| self.seen_deployments.get(owner)?.spec.scale_replicas);
+        let fleet = Fleet { total: total.and_then(|total| u32::try_from(total).ok()), ..self.fleet(&siblings, bases) };
+        let placement = plan_placement(&fleet);
+        for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {
+            self.create_module(&set, uid)?;
+        }
+        for (_, module) in placement.delete.iter().filter(|(set, _)| *set == own) {
+            self.delete_module(module)?;
+        }
+        for module in self.modules_of(name) {
+            let uid = index::base_uid(&module).unwrap_or_default();
+            if !fleet::is_leaving(&module) && fleet.bases.iter().all(|base| base.uid != uid) {
+                self.delete_module(&module.name_any())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fleet(&self, sets: &[ModuleReplicaSet], bases: Vec<placement::Base>) -> Fleet {
+        let newest = sets.iter().max_by_key(|set| number(set));
+        let strategy = newest.and_then(|set| set.spec.operation_strategy.as_ref());
+        let mut modules = Vec::new();
+        for (index, set) in sets.iter().enumerate() {
+            modules.extend(self.modules_of(&set.name_any()).iter().map(|module| Placed {
+                module: module.name_any(),
+                set: index,
+                base: index::base_uid(module).unwrap_or_default().to_owned(),
+                available: fleet::phase_of(module).map(|phase| phase.as_str()) == Some("Available"),
+                leaving: fleet::is_leaving(module),
+                stuck: fleet::is_stuck(module),
+                created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
+            }));
+        }
+        let desired = |set: &ModuleReplicaSet| match set.metadata.deletion_timestamp {
+            Some(_) => 0,
+            None => set.desired(),
+        };
+        Fleet {
+            policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
+            scheduling: SchedulingPolicy::of(newest.and_then(|set| set.spec.scheduling_strategy.as_ref())),
+            sets: sets.iter().map(|set| Wanted { desired: desired(set), revision: number(set) }).collect(),
+            modules,
+            bases,
+            total: None,
+        }
+    }
+
+    fn create_module(&mut self, set: &ModuleReplicaSet, uid: &str) -> Done {
+        let Some(binding) = self.seen_pods.values().find(|pod| pod.uid() == uid).and_then(Binding::to) else {
+            return Ok(());
+        };
+        let mut module = build::module(set, &binding);
+        module.metadata.uid = Some(self.uid());
+        module.metadata.creation_timestamp = Some(timestamp(self.now));
+        let name = module.name_any();
+        if self.modules.contains_key(&name) {
+            return Ok(());
+        }
+        self.write(|| format!("create {name} on {}", index::base_name(&module).unwrap_or_default()))?;
+        self.ghosts.remove(&name);
+        self.modules.insert(name, module);
+        self.check_places();
+        Ok(())
+    }
+
+    pub fn delete_module(&mut self, name: &str) -> Done {
+        let Some(module) = self.modules.get_mut(name).filter(|module| module.metadata.deletion_timestamp.is_none())
+        else {
+            return Ok(());
+        };
+        let now = self.now;
+        let mut ending = module.clone();
+        ending.metadata.deletion_timestamp = Some(timestamp(now));
+        self.write(|| format!("delete {name}"))?;
+        self.modules.insert(name.to_owned(), ending);
+        Ok(())
+    }
+
+    /// S3.
+    fn check_places(&mut self) {
+        let mut by_set: BTreeMap<(String, String), u32> = BTreeMap::new();
+        let mut owners: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        let mut slots: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for module in self.modules.values() {
+            let uid = index::base_uid(module).unwrap_or_default().to_owned();
+            let name = module.spec.module.as_ref().map(|info| info.name.clone()).unwrap_or_default();
+            let word = |key: &str| module.labels().get(key).cloned().unwrap_or_default();
+            *by_set.entry((uid.clone(), word(label::MODULE_REPLICA_SET))).or_default() += 1;
+            owners.entry((uid.clone(), name.clone())).or_default().insert(word(label::MODULE_DEPLOYMENT));
+            slots.entry(uid).or_default().insert(name);
+        }
+        let twins = by_set.iter().find(|(_, count)| **count > 1).map(|(key, _)| format!("S3: twins {key:?}"));
+        let shared = owners.iter().find(|(_, all)| all.len() > 1).map(|(key, all)| format!("S3: {key:?} of {all:?}"));
+        let full = self.pods.values().find_map(|pod| {
+            let count = slots.get(pod.object.uid()).map_or(0, BTreeSet::len);
+            let max = pod.object.max_modules()?;
+            (count > max as usize).then(|| format!("S3: {count} slots on {}", pod.object.name_any()))
+        });
+        for why in [twins, shared, full].into_iter().flatten() {
+            self.complain(why);
+        }
+    }
+}
+
+pub fn selector() -> k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector {
+    serde_json::from_value(json!({"matchLabels": {"app": "base"}})).expect("a selector")
+}
