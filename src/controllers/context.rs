@@ -5,7 +5,7 @@
 //! cheap and idempotent; deciding is left to the plans.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -91,9 +91,9 @@ pub struct Queues {
 /// Counts in a status are written at most once in this time (milliseconds).
 pub const STATUS_PACE: i64 = 1_000;
 
-/// What Modules take from their replica set: strategy, minReadySeconds, revision label. Not its number of replicas,
-/// which changes with every step of a release.
-type SetState = (Option<OperationStrategy>, Option<i32>, Option<String>);
+/// What Modules take from their replica set: strategy, minReadySeconds, revision label, the jar's URL. Not its number
+/// of replicas, which changes with every step of a release.
+type SetState = (Option<OperationStrategy>, Option<i32>, Option<String>, Option<String>);
 
 /// What all controllers of one scope share.
 pub struct Context {
@@ -129,6 +129,8 @@ pub struct Context {
     pub service_reports: Mutex<HashMap<(String, String), (String, String)>>,
     /// What its Modules take from each replica set, by UID, as last seen.
     seen_sets: Mutex<HashMap<String, SetState>>,
+    /// Namespace and name of replica sets that have Modules to place, or to delete, and can't yet.
+    waiting: Mutex<BTreeSet<(String, String)>>,
     /// Set while the process ends: nothing new is begun.
     pub stop: CancellationToken,
 }
@@ -191,6 +193,7 @@ impl Context {
                 written: Mutex::default(),
                 service_reports: Mutex::default(),
                 seen_sets: Mutex::default(),
+                waiting: Mutex::default(),
                 stop,
             }
         })
@@ -243,17 +246,20 @@ impl Context {
         }
     }
 
-    /// Whether something changed that its Modules take from a replica set: their strategy, drain time and rank.
+    /// Whether something changed that its Modules take from a replica set: their strategy, drain time, rank and URL.
     fn is_news_for_modules(&self, change: &Change<ModuleReplicaSet>) -> bool {
         let mut seen = self.seen_sets.lock().unwrap_or_else(PoisonError::into_inner);
         match change {
             Change::Applied(set) => {
                 let strategy = set.spec.operation_strategy.clone();
-                let state = (strategy, set.spec.min_ready_seconds, set.labels().get(label::REVISION).cloned());
+                let revision = set.labels().get(label::REVISION).cloned();
+                let url = set.module().map(|module| module.url.clone());
+                let state = (strategy, set.spec.min_ready_seconds, revision, url);
                 let uid = set.uid().unwrap_or_default();
                 seen.insert(uid, state.clone()) != Some(state)
             }
             Change::Deleted(set) => {
+                self.note_waiting(set, false);
                 seen.remove(&set.uid().unwrap_or_default());
                 true
             }
@@ -283,6 +289,26 @@ impl Context {
         // Its status comes from the conversation, which tells the base itself.
         if concerns_base {
             self.wake_base_of(module);
+            self.wake_waiting(&module.namespace().unwrap_or_default());
+        }
+    }
+
+    /// Takes note of whether a replica set waits for places, or for Modules of others, to come or go.
+    pub fn note_waiting(&self, set: &ModuleReplicaSet, waits: bool) {
+        let key = (set.namespace().unwrap_or_default(), set.name_any());
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits {
+            waiting.insert(key);
+        } else {
+            waiting.remove(&key);
+        }
+    }
+
+    /// A Module came, began to leave or is gone: replica sets that wait for such a thing look again.
+    fn wake_waiting(&self, namespace: &str) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for (namespace, set) in waiting.iter().filter(|(of, _)| of == namespace) {
+            self.queues.sets.push_named(namespace, set);
         }
     }
 

@@ -113,7 +113,7 @@ pub struct Plan {
     pub adopt_base: bool,
     /// A replica set to create.
     pub create: Option<Box<ModuleReplicaSet>>,
-    /// Replica sets to change.
+    /// Replica sets to change, in this order and before one is created.
     pub change: Vec<SetChange>,
     /// Name and UID of replica sets to delete.
     pub delete: Vec<(String, String)>,
@@ -265,7 +265,19 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     };
     plan.status = Some(progress::status(deployment, &facts, now));
     plan.events = events(deployment, &release, &newest_name, module, replaces);
+    if scaled_by_somebody(deployment, &desired) {
+        let note = "spec.replicas is -1, so the number of instances follows the base pods; the scale was put back";
+        plan.events.push((true, "ScaleIgnored", note.to_owned()));
+    }
     plan
+}
+
+/// Whether somebody else than the operator changed the scale of a peer deployment: the spec is newer than the status.
+fn scaled_by_somebody(deployment: &ModuleDeployment, desired: &Desired) -> bool {
+    let mirrored = deployment.annotations().get(annotation::SCALE_BASELINE).map(String::as_str) == Some("-1");
+    let observed = deployment.status.as_ref().and_then(|status| status.observed_generation);
+    let newer = observed.is_some() && observed != deployment.metadata.generation;
+    desired.peer && desired.write.is_some() && mirrored && newer
 }
 
 fn counts(set: &SetView<'_>) -> SetCounts {
@@ -335,6 +347,10 @@ fn order_sets(
     rollout: &Rollout,
     selector: &LabelSelector,
 ) {
+    // Old ones first: what they give up is what the newest takes over.
+    for (&index, &replicas) in old.iter().zip(&rollout.old) {
+        plan.change.extend(change(view, index, replicas, None, false, selector));
+    }
     match which {
         RevisionPlan::Create { number, name } => {
             plan.create = Some(Box::new(new_set(view.deployment, *number, name, rollout.new, selector)));
@@ -345,9 +361,6 @@ fn order_sets(
         RevisionPlan::Lift(index, number) => {
             plan.change.extend(change(view, *index, rollout.new, Some(*number), true, selector));
         }
-    }
-    for (&index, &replicas) in old.iter().zip(&rollout.old) {
-        plan.change.extend(change(view, index, replicas, None, false, selector));
     }
 }
 

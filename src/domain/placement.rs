@@ -153,7 +153,7 @@ pub fn plan_placement(fleet: &Fleet) -> Placement {
         } else if live.len() > desired {
             plan.shrink(set, live.len() - desired, newest);
         } else {
-            plan.relocate(set);
+            plan.relocate(set, Some(set) == newest);
         }
     }
     plan.result
@@ -187,15 +187,15 @@ impl<'a> Planner<'a> {
     fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
         let in_place = newest && self.fleet.policy.in_place();
         if in_place {
-            let mut spare = self.spare_pairs(set);
-            for (base, leaving) in self.pairs(set) {
+            let mut surplus = self.surplus(set);
+            for (base, old) in self.pairs(set) {
                 if missing == 0 {
                     return;
                 }
-                if !leaving && spare == 0 {
-                    continue;
+                if let Some(old) = old {
+                    let Some(left) = surplus.get_mut(&old).filter(|left| **left > 0) else { continue };
+                    *left -= 1;
                 }
-                spare -= usize::from(!leaving);
                 self.place(set, &base, false);
                 missing -= 1;
             }
@@ -218,20 +218,36 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// How many more old Modules may be taken over: as many as there are too many, old and new together. One that
-    /// stays keeps its base for itself: with one version a base at a time both would wait for each other.
-    fn spare_pairs(&self, set: usize) -> usize {
-        let Some(total) = self.fleet.total else { return usize::MAX };
-        let old = (0..self.fleet.sets.len()).filter(|&other| other != set).flat_map(|other| self.live(other));
-        let old: Vec<&Placed> = old.collect();
-        let new = self.live(set);
-        let paired = old.iter().filter(|old| new.iter().any(|new| new.base == old.base)).count();
-        (old.len() + self.fleet.sets[set].desired as usize).saturating_sub(total as usize + paired)
+    /// How many Modules of each old set may be taken over: those that were ordered away, or, where the old one leaves
+    /// only after the new one has come, as many as old and new are too many together. One that stays keeps its base for
+    /// itself: with one version a base at a time both would wait for each other.
+    fn surplus(&self, set: usize) -> BTreeMap<usize, usize> {
+        let new: BTreeSet<&str> = self.live(set).iter().map(|placed| placed.base.as_str()).collect();
+        let old =
+            |other: usize| self.live(other).into_iter().filter(|placed| !new.contains(placed.base.as_str())).count();
+        let others = (0..self.fleet.sets.len()).filter(|&other| other != set);
+        if self.fleet.policy == UpgradePolicy::UninstallThenInstall {
+            let paired = |other: usize| self.live(other).len() - old(other);
+            let ordered_away = |other: usize| {
+                self.live(other).len().saturating_sub(self.fleet.sets[other].desired as usize + paired(other))
+            };
+            return others.map(|other| (other, ordered_away(other))).collect();
+        }
+        let Some(total) = self.fleet.total else { return others.map(|other| (other, usize::MAX)).collect() };
+        let all: usize = others.clone().map(|other| self.live(other).len()).sum();
+        let paired: usize = all - others.clone().map(old).sum::<usize>();
+        let mut spare = (all + self.fleet.sets[set].desired as usize).saturating_sub(total as usize + paired);
+        let mut share = |other: usize| {
+            let share = old(other).min(spare);
+            spare -= share;
+            (other, share)
+        };
+        others.map(&mut share).collect()
     }
 
-    /// Bases whose one old Module the newest revision takes over, and whether that is leaving: first those where the
-    /// old one serves nobody.
-    fn pairs(&self, set: usize) -> Vec<(String, bool)> {
+    /// Bases whose one old Module the newest revision takes over, and its set unless it is leaving: first those where
+    /// the old one serves nobody.
+    fn pairs(&self, set: usize) -> Vec<(String, Option<usize>)> {
         let mut pairs: Vec<(&Placed, &Base)> = self
             .fleet
             .modules
@@ -242,7 +258,7 @@ impl<'a> Planner<'a> {
             .filter(|(_, base)| self.occupants.get(&base.uid).is_some_and(|sets| sets.len() == 1))
             .collect();
         pairs.sort_by_key(|(placed, base)| (placed.available, !placed.leaving, base.name.clone()));
-        pairs.into_iter().map(|(placed, base)| (base.uid.clone(), placed.leaving)).collect()
+        pairs.into_iter().map(|(placed, base)| (base.uid.clone(), (!placed.leaving).then_some(placed.set))).collect()
     }
 
     fn best_free_base(&self) -> Option<String> {
@@ -265,13 +281,29 @@ impl<'a> Planner<'a> {
         self.result.create.push((set, base.to_owned()));
     }
 
-    /// Moves Modules that wait on a slot of somebody else's to bases that are free.
-    fn relocate(&mut self, set: usize) {
-        for stuck in self.live(set).into_iter().filter(|placed| placed.stuck && !placed.available) {
+    /// Moves Modules that wait where nothing will come of it to bases that are free.
+    fn relocate(&mut self, set: usize, newest: bool) {
+        for placed in self.live(set).into_iter().filter(|placed| !placed.available) {
+            if !placed.stuck && !(newest && self.is_shut_out(placed)) {
+                continue;
+            }
             let Some(base) = self.best_free_base() else { return };
             self.place(set, &base, true);
-            self.result.delete.push((set, stuck.module.clone()));
+            self.result.delete.push((set, placed.module.clone()));
         }
+    }
+
+    /// Whether the old Module on the same base stays although the new one waits for its end: others of its set went in
+    /// its place, or more of them are wanted again.
+    fn is_shut_out(&self, new: &Placed) -> bool {
+        let stays = |old: &&Placed| {
+            let set = old.set;
+            set != new.set
+                && old.base == new.base
+                && !old.leaving
+                && self.live(set).len() <= self.fleet.sets[set].desired as usize
+        };
+        self.fleet.policy == UpgradePolicy::UninstallThenInstall && self.fleet.modules.iter().any(|old| stays(&old))
     }
 
     fn explain_refusals(&mut self) {
@@ -284,7 +316,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Deletes `excess` Modules of `set`: base not ready, not available, paired, then by policy, youngest first.
+    /// Deletes `excess` Modules of `set`: not available, base not ready, paired, then by policy, youngest first.
     fn shrink(&mut self, set: usize, excess: usize, newest: Option<usize>) {
         let replaced = newest.filter(|&newest| newest != set && self.fleet.policy.in_place());
         let mut candidates: Vec<(Rank, &Placed)> =
@@ -322,12 +354,14 @@ impl<'a> Planner<'a> {
     fn rank(&self, placed: &Placed, replaced_by: Option<usize>) -> Rank {
         let base = self.bases.get(placed.base.as_str());
         let ready = base.is_some_and(|base| base.closed != Some(Ineligible::NotReady));
-        let class = if !ready {
-            Class::BaseNotReady
-        } else if !placed.available {
-            Class::NotAvailable
-        } else {
-            self.pairing(placed, replaced_by)
+        let paired = self.pairing(placed, replaced_by) == Class::Paired;
+        let class = match (placed.available, ready) {
+            (false, _) if paired => Class::NeitherNor,
+            (false, false) => Class::NeitherNor,
+            (false, true) => Class::NotAvailable,
+            // Counted as available, so the guarantee counts on it while others can leave.
+            (true, false) => Class::BaseNotReady,
+            (true, true) => self.pairing(placed, replaced_by),
         };
         let slots = i64::from(base.map_or(0, |base| base.slots));
         let crowding = match self.fleet.scheduling {
@@ -357,8 +391,10 @@ impl<'a> Planner<'a> {
 /// The order in which Modules leave, first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
-    BaseNotReady,
+    /// Not available, and on a base that isn't ready or has the successor already.
+    NeitherNor,
     NotAvailable,
+    BaseNotReady,
     Paired,
     Plain,
     /// Its successor on the same base isn't there yet: it stays for now.

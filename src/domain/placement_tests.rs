@@ -66,8 +66,8 @@ fn closed_full_taken_and_occupied_bases_are_refused_and_counted() {
 fn in_place_policies_pair_the_new_module_with_an_old_one() {
     let bases = || vec![base("a", 1), base("b", 1), base("c", 0)];
     let old = || vec![placed(0, "a", true), placed(0, "b", true)];
-    for policy in [BESIDE, STRICT] {
-        let placement = plan_placement(&fleet(policy, &[2, 1], old(), bases()));
+    for (policy, kept) in [(BESIDE, 2), (STRICT, 1)] {
+        let placement = plan_placement(&fleet(policy, &[kept, 1], old(), bases()));
         assert_eq!(created(&placement), [(1, "a")], "{policy:?}");
         assert_eq!(placement.delete, [], "{policy:?}");
     }
@@ -79,16 +79,40 @@ fn in_place_policies_pair_the_new_module_with_an_old_one() {
 fn only_as_many_old_ones_are_taken_over_as_there_are_too_many() {
     let bases = || vec![base("a", 1), base("b", 0)];
     let old = || vec![placed(0, "a", true)];
-    for (policy, total, bases, place) in [
-        (STRICT, 1, bases(), Some("a")),
-        (STRICT, 2, bases(), Some("b")),
-        (STRICT, 2, vec![base("a", 1)], None),
-        (BESIDE, 2, bases(), Some("b")),
-        (BESIDE, 2, vec![base("a", 1)], Some("a")),
+    for (policy, kept, total, bases, place) in [
+        (STRICT, 0, 1, bases(), Some("a")),
+        (STRICT, 1, 2, bases(), Some("b")),
+        (STRICT, 1, 2, vec![base("a", 1)], None),
+        (BESIDE, 1, 1, bases(), Some("a")),
+        (BESIDE, 1, 2, bases(), Some("b")),
+        (BESIDE, 1, 2, vec![base("a", 1)], Some("a")),
     ] {
-        let fleet = Fleet { total: Some(total), ..fleet(policy, &[1, 1], old(), bases) };
+        let fleet = Fleet { total: Some(total), ..fleet(policy, &[kept, 1], old(), bases) };
         let places: Vec<_> = place.map(|place| (1, place)).into_iter().collect();
-        assert_eq!(created(&plan_placement(&fleet)), places, "{policy:?} {total}");
+        assert_eq!(created(&plan_placement(&fleet)), places, "{policy:?} {kept} of {total}");
+    }
+}
+
+#[test]
+fn of_two_old_revisions_the_one_that_was_ordered_away_is_replaced() {
+    let bases = vec![base("a", 1), base("b", 1)];
+    let old = vec![placed(1, "a", true), placed(0, "b", true)];
+    let fleet = Fleet { total: Some(2), ..fleet(STRICT, &[0, 1, 1], old, bases) };
+    assert_eq!(created(&plan_placement(&fleet)), [(2, "b")]);
+}
+
+#[test]
+fn a_new_module_whose_old_one_stays_after_all_moves_to_a_free_base() {
+    let modules = || vec![placed(0, "a", true), placed(1, "a", false)];
+    let both = vec![base("a", 1), base("b", 0)];
+    let placement = plan_placement(&fleet(STRICT, &[1, 1], modules(), both.clone()));
+    assert_eq!((created(&placement), deleted(&placement)), (vec![(1, "b")], vec!["m1-a"]));
+    for waits in [
+        fleet(STRICT, &[1, 1], modules(), vec![base("a", 1)]),
+        fleet(STRICT, &[0, 1], modules(), both.clone()),
+        fleet(BESIDE, &[1, 1], modules(), both),
+    ] {
+        assert_eq!(created(&plan_placement(&waits)), [], "{waits:?}");
     }
 }
 
@@ -96,14 +120,14 @@ fn only_as_many_old_ones_are_taken_over_as_there_are_too_many() {
 fn an_old_module_that_serves_nobody_is_replaced_first() {
     let bases = vec![base("a", 1), base("b", 1)];
     let old = vec![placed(0, "a", true), placed(0, "b", false)];
-    assert_eq!(created(&plan_placement(&fleet(STRICT, &[2, 1], old, bases))), [(1, "b")]);
+    assert_eq!(created(&plan_placement(&fleet(STRICT, &[1, 1], old, bases))), [(1, "b")]);
 }
 
 #[test]
 fn a_full_base_still_takes_the_successor_of_what_it_has() {
     let mut full = base("a", 1);
     full.max_slots = Some(1);
-    let placement = plan_placement(&fleet(STRICT, &[1, 1], vec![placed(0, "a", true)], vec![full]));
+    let placement = plan_placement(&fleet(STRICT, &[0, 1], vec![placed(0, "a", true)], vec![full]));
     assert_eq!(created(&placement), [(1, "a")]);
 }
 
@@ -126,7 +150,7 @@ fn modules_leave_in_order_of_their_use() {
     bases[0].closed = Some(Ineligible::NotReady);
     let mut modules = vec![placed(0, "a", true), placed(0, "b", false), placed(0, "c", true), placed(0, "d", true)];
     modules[3].created = 10;
-    for (keep, gone) in [(3, vec!["m0-a"]), (2, vec!["m0-a", "m0-b"]), (1, vec!["m0-a", "m0-b", "m0-c"])] {
+    for (keep, gone) in [(3, vec!["m0-b"]), (2, vec!["m0-b", "m0-a"]), (1, vec!["m0-b", "m0-a", "m0-c"])] {
         let placement = plan_placement(&fleet(BESIDE, &[keep], modules.clone(), bases.clone()));
         assert_eq!(deleted(&placement), gone, "keep {keep}");
     }

@@ -184,7 +184,12 @@ impl State {
 
     /// Whether nobody wants anything and nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.looking_since.is_none() && self.slots.is_empty()
+        self.looking_since.is_none() && self.slots.is_empty() && !self.has_strangers()
+    }
+
+    /// Whether the base has something that nobody here asked for: forgotten, it would look like a free place again.
+    fn has_strangers(&self) -> bool {
+        self.list.as_ref().is_some_and(|list| !list.is_empty())
     }
 
     /// The commands to begin at `now`; they count as under way from here on.

@@ -37,14 +37,14 @@ pub async fn apply(
         let patched = context.ops.patch::<ModuleDeployment>(&namespace, &name, &patch).await?;
         context.deployments.put(Arc::new(patched));
     }
-    if let Some(set) = plan.create.take() {
-        create(context, &namespace, &set).await?;
-    }
     for mut change in plan.change {
         change.patch["metadata"]["uid"] = json!(change.uid);
         let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch).await?;
         context.sets.put(Arc::new(patched));
         context.queues.sets.push_named(&namespace, &change.name);
+    }
+    if let Some(set) = plan.create.take() {
+        create(context, &namespace, &set).await?;
     }
     for (set, uid) in plan.delete {
         delete(context, &namespace, &set, &uid).await?;

@@ -39,8 +39,12 @@ async fn create(context: &Context, set: &ModuleReplicaSet, module: Arc<Module>) 
             Ok(())
         }
         Err(error) => {
-            context.modules.forget(&module);
-            if error.is_already_there() { taken(context, set, &module, error).await } else { Err(error.into()) }
+            let result =
+                if error.is_already_there() { taken(context, set, &module, error).await } else { Err(error.into()) };
+            if result.is_err() {
+                context.modules.forget(&module);
+            }
+            result
         }
     }
 }
@@ -53,7 +57,9 @@ async fn taken(context: &Context, set: &ModuleReplicaSet, module: &Module, error
     };
     let ours = found.annotations().get(annotation::REPLICA_SET_UID) == set.uid().as_ref();
     if ours {
-        context.modules.put_new(Arc::new(found));
+        // In place of what was to be created, unless the watch has shown its end meanwhile: then nothing would ever
+        // take it out again.
+        context.modules.cache.put(Arc::new(found));
         return Ok(());
     }
     Err(error.into())

@@ -9,7 +9,10 @@ use super::build::{self, Binding};
 use crate::{
     api::{Module, ModuleReplicaSet, keys::label},
     controllers::{context::Context, fleet},
-    domain::{names, placement::plan_placement},
+    domain::{
+        names,
+        placement::{Fleet, Placement, plan_placement},
+    },
     runtime::bases::{BaseKey, BaseState},
 };
 
@@ -32,7 +35,10 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
         return None;
     }
     let module = set.module()?.name.clone();
-    if is_settled(context, set, &base) {
+    // Noted before anything is looked at: what happens meanwhile wakes the set again.
+    let settled = is_settled(context, set, &base);
+    context.note_waiting(set, !settled);
+    if settled {
         return Some(Orders::default());
     }
     let sets = siblings(context, set);
@@ -59,7 +65,18 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     if let Some(&count) = placement.unplaced.get(&own) {
         orders.unplaced = Some((count, placement.explain()));
     }
+    context.note_waiting(set, waits(&fleet, &placement, own));
     Some(orders)
+}
+
+/// Whether carrying the orders out leaves the set with other Modules than it should have: some find no place, or may
+/// not leave yet. Only Modules of others change that, and they don't wake this set by themselves.
+fn waits(fleet: &Fleet, placement: &Placement, own: usize) -> bool {
+    let stay = fleet.modules.iter().filter(|placed| placed.set == own && !placed.leaving);
+    let stuck = stay.clone().any(|placed| placed.stuck);
+    let ordered = |orders: &[(usize, String)]| orders.iter().filter(|(set, _)| *set == own).count();
+    let then = (stay.count() + ordered(&placement.create)).saturating_sub(ordered(&placement.delete));
+    stuck || then != fleet.sets[own].desired as usize
 }
 
 /// Whether the set has as many Modules as it should, as they should be, on pods that stay: then the placement has

@@ -274,7 +274,9 @@ impl World {
             self.deployments.keys().map(|deployment| (deployment.clone(), self.serving(deployment))).collect();
         let Some(pod) = self.pods.get_mut(&name) else { return unanswered(command) };
         let outcome = pod.carry_out(command);
-        if matches!(command, Command::Uninstall { .. }) {
+        if let Command::Uninstall { name: biz, version } = command
+            && !self.was_late(uid, biz, version)
+        {
             self.check_serving(&before);
         }
         self.check_versions(&name);

@@ -216,14 +216,21 @@ impl World {
             return;
         }
         let free: Vec<String> = self.free_bases(deployment).map(|pod| pod.name_any()).collect();
-        // With fewer bases than wanted S4 forbids to take an old one away; new ones need bases of their own then.
-        let short = available + old < desired as usize || self.surges(deployment);
+        // With fewer bases than wanted the guarantee can keep old ones where they are: nothing may be taken from what
+        // is there, and there is nowhere else to go.
+        let short = self.bases_of(&name) < desired as usize || self.surges(deployment);
         if !free.is_empty() || (old > 0 && !short) {
             let progress = release.progress;
             self.complain(format!(
                 "{name} ends with {available} new and {old} old of {desired}, {progress:?}; free: {free:?}"
             ));
         }
+    }
+
+    fn bases_of(&self, deployment: &str) -> usize {
+        let sets = self.sets_of(deployment);
+        let modules: Vec<_> = sets.iter().flat_map(|set| self.modules_of(&set.name_any())).collect();
+        modules.iter().filter_map(|module| index::base_uid(module)).collect::<BTreeSet<_>>().len()
     }
 
     fn surges(&self, deployment: &ModuleDeployment) -> bool {

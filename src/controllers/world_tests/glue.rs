@@ -116,6 +116,15 @@ impl World {
         if let Some(patch) = own {
             self.patch_deployment(name, seen, &patch, "own fields")?;
         }
+        for change in plan.change {
+            self.write(|| format!("change {} {}", change.name, change.patch))?;
+            let Some(set) = self.sets.get_mut(&change.name) else { continue };
+            let had = set.desired();
+            *set = merged(set, &change.patch);
+            if set.desired() < had {
+                self.shrunk_at.insert(change.name, self.now);
+            }
+        }
         if let Some(set) = plan.create {
             self.write(|| format!("create {} x{}", set.name_any(), set.desired()))?;
             if self.sets.contains_key(&set.name_any()) {
@@ -125,15 +134,6 @@ impl World {
             set.metadata.uid = Some(self.uid());
             set.metadata.creation_timestamp = Some(timestamp(self.now));
             self.sets.insert(set.name_any(), set);
-        }
-        for change in plan.change {
-            self.write(|| format!("change {} {}", change.name, change.patch))?;
-            let Some(set) = self.sets.get_mut(&change.name) else { continue };
-            let had = set.desired();
-            *set = merged(set, &change.patch);
-            if set.desired() < had {
-                self.shrunk_at.insert(change.name, self.now);
-            }
         }
         for (set, _) in plan.delete {
             self.write(|| format!("delete {set}"))?;

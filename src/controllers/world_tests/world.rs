@@ -218,15 +218,21 @@ impl World {
         self.pods.values().find(|pod| pod.object.uid() == uid)
     }
 
+    /// Whether this version was ordered away from the base before it served anybody there.
+    pub fn was_late(&self, uid: &str, name: &str, version: &str) -> bool {
+        self.modules_on(uid).iter().any(|module| {
+            let set = module.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
+            let since = self.active_since.get(&module.name_any());
+            module.spec.module.as_ref().is_some_and(|info| info.name == name && info.version == version)
+                && self.shrunk_at.get(&set).is_some_and(|at| since.is_none_or(|since| since >= at))
+        })
+    }
+
     /// Bases on which a version of this deployment's is active and known to be.
     pub fn serving(&self, deployment: &str) -> u32 {
         let serves = |pod: &&Pod| {
             let known = self.modules_on(pod.object.uid()).into_iter().any(|module| {
-                let set = module.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
-                let late =
-                    self.shrunk_at.get(&set).is_some_and(|at| self.active_since.get(&module.name_any()) > Some(at));
-                !late
-                    && module.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str) == Some(deployment)
+                module.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str) == Some(deployment)
                     && matches!(fleet::phase_of(&module).map(|phase| phase.as_str()), Some("Available" | "Completing"))
             });
             let versions: BTreeSet<(String, String)> = self

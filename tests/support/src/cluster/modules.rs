@@ -1,8 +1,10 @@
 //! ModuleDeployments: a builder, and what scenarios ask of them again and again.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{Kind, SOON, World, text};
+use super::{Kind, SOON, World, base_deployment, text};
 
 /// A ModuleDeployment to be made. Its module has its own name unless told otherwise.
 #[derive(Clone, Debug)]
@@ -190,6 +192,25 @@ impl World {
             }
         };
         self.eventually(SOON, &format!("{kind:?} {name} is gone"), look).await;
+    }
+
+    /// Waits until the cluster's garbage collector follows our kinds: it looks for new ones every 30 s only, and until then
+    /// neither deletes nor orphans what a deleted object owns.
+    pub async fn garbage_is_collected(&self) {
+        const WITHIN: Duration = Duration::from_secs(90);
+        let owner = self.create(Kind::Deployment, base_deployment("owner", 0)).await;
+        let reference = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "name": "owner", "uid": owner["metadata"]["uid"],
+        });
+        let probe =
+            json!({ "metadata": { "name": "probe", "ownerReferences": [reference] }, "spec": { "replicas": 0 } });
+        self.create(Kind::ModuleReplicaSet, probe).await;
+        self.delete(Kind::Deployment, "owner").await;
+        let look = || async {
+            let left = self.find(Kind::ModuleReplicaSet, "probe").await;
+            left.map_or(Ok(()), |_| Err("it is still there".to_owned()))
+        };
+        self.eventually(WITHIN, "the garbage collector takes a probe away", look).await;
     }
 
     /// The Events about an object, as reason and note.

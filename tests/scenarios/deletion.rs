@@ -1,0 +1,319 @@
+//! The end of deployments, Modules and bases, asked for in every state.
+
+use std::time::Duration;
+
+use rig::{
+    arklet_sim::{Behaviour, Fault},
+    cluster::{BasePod, Kind, SOON, World, base_deployment, condition, module, scenario, text},
+};
+use serde_json::json;
+
+/// Nothing of ours is left in the namespace and on the bases.
+async fn nothing_is_left(world: &World, pods: &[BasePod]) {
+    for kind in [Kind::ModuleDeployment, Kind::ModuleReplicaSet, Kind::Module, Kind::Service] {
+        let left = world.list(kind).await;
+        assert!(left.is_empty(), "{left:#?}");
+    }
+    for pod in pods {
+        let base = world.base(pod);
+        assert!(base.list().is_empty() && base.ghosts().is_empty(), "{:?} {:?}", base.list(), base.ghosts());
+        let clean = || async {
+            let pod = world.get(Kind::Pod, &pod.name).await;
+            let labels = pod["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+            let traffic = labels.keys().any(|key| key.starts_with("module.koupleless.io/"));
+            if traffic { Err(format!("{labels:?}")) } else { Ok(()) }
+        };
+        world.eventually(SOON, "no label is left", clean).await;
+    }
+}
+
+#[test]
+fn a_deployment_takes_everything_along() {
+    scenario("a_deployment_takes", |world| async move {
+        let pods = world.bases(2).await;
+        world.deployed(&module("bye").replicas(2).service(80)).await;
+
+        world.undeploy("bye").await;
+
+        world.gone(Kind::Service, "bye-service").await;
+        nothing_is_left(&world, &pods).await;
+        assert!(pods.iter().all(|pod| world.uninstalls(pod, "bye") == 1));
+    });
+}
+
+#[test]
+fn a_deployment_can_go_while_it_installs() {
+    scenario("a_deployment_can_go", |world| async move {
+        let pods = world.bases(2).await;
+        world.jar("soon", "1.0.0", Behaviour::ok().slow(Duration::from_secs(3)));
+        world.deploy(&module("soon").replicas(2)).await;
+        world
+            .eventually(SOON, "both are starting", || async {
+                let starting = pods.iter().filter(|pod| !world.base(pod).list().is_empty()).count();
+                if starting == 2 { Ok(()) } else { Err(format!("{starting}")) }
+            })
+            .await;
+
+        world.undeploy("soon").await;
+
+        nothing_is_left(&world, &pods).await;
+    });
+}
+
+#[test]
+fn a_deployment_can_go_while_it_waits_for_a_confirmation() {
+    scenario("a_deployment_waits", |world| async move {
+        let pods = world.bases(2).await;
+        let spec = module("wait").replicas(2).strategy("batchCount", json!(2)).strategy("needConfirm", json!(true));
+        world.deploy(&spec).await;
+        world.progress("wait", "WaitingForConfirmation").await;
+
+        world.undeploy("wait").await;
+
+        nothing_is_left(&world, &pods).await;
+    });
+}
+
+#[test]
+fn a_deployment_can_go_while_its_install_fails() {
+    scenario("a_deployment_fails", |world| async move {
+        let pods = world.bases(1).await;
+        world.jar("bad", "1.0.0", Behaviour::fails("java.lang.Error: no"));
+        world.deploy(&module("bad")).await;
+        world.until_condition("bad", "ReplicaFailure", "True", "InstallFailed").await;
+
+        world.undeploy("bad").await;
+
+        nothing_is_left(&world, &pods).await;
+    });
+}
+
+/// A deployment whose deletion waits for an agent that doesn't answer.
+async fn blocked(world: &World, name: &str) -> (BasePod, String) {
+    let pods = world.bases(1).await;
+    world.deployed(&module(name)).await;
+    world.base(&pods[0]).fault(Fault::Hang);
+    world.delete(Kind::ModuleDeployment, name).await;
+    let look = || async {
+        let now = world.deployment(name).await;
+        condition(&now, "DeletionBlocked").ok_or(format!("{:#}", now["status"]))
+    };
+    let shown = world.eventually(SOON, "DeletionBlocked", look).await;
+    for part in [pods[0].name.as_str(), "delete the pod", "koupleless.io/delete-module-directly=true"] {
+        assert!(text(&shown, "/message").contains(part), "{part}: {shown}");
+    }
+    let said = world.event(name, "DeletionBlocked").await;
+    assert!(said.contains(&pods[0].name), "{said}");
+    let module = world.modules(name).await[0].clone();
+    assert_eq!(module["status"]["reason"], "DeletionBlocked");
+    (pods[0].clone(), text(&module, "/metadata/name").to_owned())
+}
+
+#[test]
+fn a_silent_agent_blocks_until_its_pod_is_deleted() {
+    scenario("a_silent_agent_pod", |world| async move {
+        let (pod, _) = blocked(&world, "dead").await;
+
+        world.delete(Kind::Pod, &pod.name).await;
+
+        world.gone(Kind::ModuleDeployment, "dead").await;
+        assert!(world.list(Kind::Module).await.is_empty());
+    });
+}
+
+#[test]
+fn a_silent_agent_blocks_until_the_module_is_dropped() {
+    scenario("a_silent_agent_label", |world| async move {
+        let (pod, module) = blocked(&world, "drop").await;
+
+        let label = json!({ "metadata": { "labels": { "koupleless.io/delete-module-directly": "true" } } });
+        world.patch(Kind::Module, &module, label).await;
+
+        world.gone(Kind::ModuleDeployment, "drop").await;
+        assert_eq!(world.base(&pod).list().len(), 1, "it is dropped without uninstalling");
+    });
+}
+
+#[test]
+fn a_silent_agent_that_answers_again_is_uninstalled_from() {
+    scenario("a_silent_agent_again", |world| async move {
+        let (pod, _) = blocked(&world, "again").await;
+
+        world.base(&pod).heal();
+
+        world.gone(Kind::ModuleDeployment, "again").await;
+        assert!(world.base(&pod).list().is_empty());
+    });
+}
+
+#[test]
+fn a_base_deployment_takes_its_modules_along() {
+    scenario("a_base_deployment", |world| async move {
+        world.bases(2).await;
+        world.deployed(&module("owned").replicas(2).service(80)).await;
+
+        world.garbage_is_collected().await;
+        world.kubectl(&["delete", "deployment", "base", "--wait=false"]).await;
+
+        world.gone(Kind::ModuleDeployment, "owned").await;
+        world.gone(Kind::Service, "owned-service").await;
+        assert!(world.list(Kind::Module).await.is_empty());
+    });
+}
+
+#[test]
+fn a_base_deployment_may_come_later() {
+    scenario("a_base_deployment_later", |world| async move {
+        world.deploy(&module("early")).await;
+        let shown = world.until_condition("early", "Progressing", "False", "BaseDeploymentNotFound").await;
+        assert!(text(&shown, "/message").contains("base"), "{shown}");
+
+        world.bases_of(base_deployment("base", 1)).await;
+
+        let done = world.completed("early").await;
+        assert_eq!(text(&done, "/metadata/ownerReferences/0/kind"), "Deployment");
+    });
+}
+
+#[test]
+fn a_deployment_without_a_base_can_go() {
+    scenario("a_deployment_without", |world| async move {
+        world.deploy(&module("lonely").replicas(-1)).await;
+        world.until_condition("lonely", "Progressing", "False", "BaseDeploymentNotFound").await;
+
+        world.undeploy("lonely").await;
+    });
+}
+
+#[test]
+fn a_module_deleted_by_hand_is_replaced() {
+    scenario("a_module_deleted", |world| async move {
+        let pods = world.bases(1).await;
+        world.deployed(&module("back")).await;
+        let before = world.modules("back").await[0].clone();
+
+        world.delete(Kind::Module, text(&before, "/metadata/name")).await;
+        world
+            .until_modules("back", "another one is Available", |all| {
+                all.len() == 1
+                    && all[0]["metadata"]["uid"] != before["metadata"]["uid"]
+                    && all[0]["status"]["status"] == "Available"
+            })
+            .await;
+
+        world.completed("back").await;
+        world.until_serving(&pods, "back", "1.0.0", 1).await;
+    });
+}
+
+#[test]
+fn a_module_whose_finalizer_was_forced_off_is_replaced() {
+    scenario("a_module_whose_finalizer", |world| async move {
+        let pods = world.bases(1).await;
+        world.deployed(&module("force")).await;
+        let name = text(&world.modules("force").await[0], "/metadata/name").to_owned();
+
+        world.base(&pods[0]).fault(Fault::Hang);
+        world.delete(Kind::Module, &name).await;
+        world.patch(Kind::Module, &name, json!({ "metadata": { "finalizers": null } })).await;
+        world.base(&pods[0]).heal();
+
+        world.completed("force").await;
+        world.until_serving(&pods, "force", "1.0.0", 1).await;
+        assert_eq!(world.modules("force").await.len(), 1);
+        world.no_writes_for(Duration::from_secs(3)).await;
+    });
+}
+
+#[test]
+fn what_others_take_off_comes_back() {
+    scenario("what_others_take_off", |world| async move {
+        let pods = world.bases(1).await;
+        world.deployed(&module("mine").service(80)).await;
+        world.until_traffic(&[&pods[0]], "mine").await;
+
+        let off = json!({ "metadata": { "labels": { "module.koupleless.io/mine": null } } });
+        world.patch(Kind::Pod, &pods[0].name, off).await;
+        world.until_traffic(&[&pods[0]], "mine").await;
+
+        let bare = json!({ "metadata": { "finalizers": null, "ownerReferences": null } });
+        world.patch(Kind::ModuleDeployment, "mine", bare).await;
+        world
+            .until("mine", "finalizers and owner are back", |now| {
+                let metadata = &now["metadata"];
+                metadata["finalizers"].as_array().map(Vec::len) == Some(2) && metadata["ownerReferences"].is_array()
+            })
+            .await;
+
+        let name = text(&world.modules("mine").await[0], "/metadata/name").to_owned();
+        world.patch(Kind::Module, &name, json!({ "metadata": { "ownerReferences": null } })).await;
+        world
+            .until_modules("mine", "one with an owner", |all| {
+                all.len() == 1
+                    && all[0]["metadata"]["ownerReferences"].is_array()
+                    && all[0]["status"]["status"] == "Available"
+            })
+            .await;
+        world.completed("mine").await;
+        world.until_serving(&pods, "mine", "1.0.0", 1).await;
+        world.no_writes_for(Duration::from_secs(3)).await;
+    });
+}
+
+#[test]
+fn an_edited_status_is_corrected() {
+    scenario("an_edited_status", |world| async move {
+        world.bases(1).await;
+        world.deployed(&module("true")).await;
+        let name = text(&world.modules("true").await[0], "/metadata/name").to_owned();
+
+        world.patch_status(Kind::Module, &name, json!({ "status": "Terminating", "message": "nonsense" })).await;
+        let lie = json!({ "availableReplicas": 17, "conditions": [] });
+        world.patch_status(Kind::ModuleDeployment, "true", lie).await;
+
+        world
+            .until_modules("true", "corrected", |all| {
+                all[0]["status"]["status"] == "Available" && all[0]["status"]["message"].is_null()
+            })
+            .await;
+        let done = world.completed("true").await;
+        assert!(condition(&done, "Available").is_some());
+    });
+}
+
+#[test]
+fn a_namespace_goes_with_everything_in_it() {
+    scenario("a_namespace_goes", |world| async move {
+        world.bases(2).await;
+        world.deployed(&module("one").replicas(2).service(80)).await;
+        world.deployed(&module("two").replicas(-1)).await;
+
+        world.kubectl(&["delete", "namespace", world.namespace(), "--wait=false"]).await;
+
+        for name in ["one", "two"] {
+            world.gone(Kind::ModuleDeployment, name).await;
+        }
+        world
+            .eventually(SOON, "nothing of ours holds the namespace", || async {
+                let left = [world.list(Kind::Module).await, world.list(Kind::ModuleReplicaSet).await].concat();
+                if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
+            })
+            .await;
+    });
+}
+
+#[test]
+fn orphaned_modules_stay_and_nothing_is_uninstalled() {
+    scenario("orphaned_modules", |world| async move {
+        let pods = world.bases(2).await;
+        world.deployed(&module("stay").replicas(2)).await;
+
+        world.garbage_is_collected().await;
+        world.kubectl(&["delete", "mddeploy", "stay", "--cascade=orphan", "--wait=false"]).await;
+
+        world.gone(Kind::ModuleDeployment, "stay").await;
+        world.no_writes_for(Duration::from_secs(3)).await;
+        assert_eq!(world.serving(&pods, "stay", "1.0.0").len(), 2);
+        assert!(pods.iter().all(|pod| world.uninstalls(pod, "stay") == 0));
+    });
+}

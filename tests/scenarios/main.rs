@@ -1,0 +1,19 @@
+//! The whole system: a real API server, the operator, simulated bases, and what a user does and sees.
+//!
+//! Each test is a story in a namespace of its own; they run side by side and are mostly waiting, so
+//! `RUST_TEST_THREADS=8` is right even for two cores. The rig is [`rig::cluster`]: `make test`, or
+//! `tests/control-plane/with-cluster -- cargo test --test scenarios`.
+
+mod batches;
+mod deletion;
+mod faults;
+mod input;
+mod jars;
+mod lifecycle;
+mod peer;
+mod restarts;
+mod scale;
+mod service;
+mod shared;
+mod takeover;
+mod upgrade;
