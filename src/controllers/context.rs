@@ -26,7 +26,7 @@ use crate::{
     runtime::{
         bases::{BaseChange, BaseKey, Bases},
         cache::{Cache, Change},
-        clock::Clock,
+        clock::{Clock, timestamp},
         index::{self, Modules},
         kinds::{BaseNode, BasePod},
         metrics::{AgentCommand, AgentOutcome, Metrics},
@@ -319,14 +319,30 @@ impl Context {
         }
     }
 
+    /// Lets everybody see a Module as leaving from before the request to delete it goes out: another replica set that
+    /// looks for a place meanwhile must not count on it.
+    pub fn order_away(&self, module: &Module) {
+        let mut leaving = module.clone();
+        leaving.metadata.deletion_timestamp.get_or_insert_with(|| timestamp(self.clock.now()));
+        self.modules.cache.put(Arc::new(leaving));
+    }
+
     /// Deletes a Module; its own reconcile sees to the rest.
     pub async fn delete_module(&self, module: &Module) -> Result<(), Error> {
         // One that is being created has no UID yet: its answer comes first.
         let Some(uid) = module.uid() else { return Ok(()) };
         let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
-        if let Some(ending) = self.ops.delete::<Module>(&namespace, &name, &uid).await? {
-            self.modules.cache.put(Arc::new(ending));
-            self.queues.modules.push_named(&namespace, &name);
+        match self.ops.delete::<Module>(&namespace, &name, &uid).await {
+            Ok(Some(ending)) => {
+                self.modules.cache.put(Arc::new(ending));
+                self.queues.modules.push_named(&namespace, &name);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // It isn't leaving after all: the watch's view counts again.
+                self.modules.cache.forget(&ObjectRef::from_obj(module));
+                return Err(error.into());
+            }
         }
         Ok(())
     }

@@ -73,6 +73,9 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     };
     // Old revisions are never given more than the share that the release leaves them, unless they have it already.
     let old_total = old_total.min(ordered_old.max(desired - target));
+    // An unfinished revision's instances hold up the newest, so they must not be left with the old ones' share.
+    let held_up: u32 = unfinished(sets).map(|set| set.unavailable()).sum();
+    let old_total = if held_up > 0 { old_total.min(ordered_old - held_up) } else { old_total };
     // A superseded instance beside its available successor leaves, also where other bases are missing for the rest.
     let covered: u32 = sets.old.iter().map(|set| set.covered).sum();
     let useful: u32 = sets.old.iter().map(|set| set.live).sum::<u32>().saturating_sub(covered);
@@ -91,13 +94,12 @@ fn old_share_of_floor(desired: u32, strategy: &Strategy, sets: &Sets) -> u32 {
 /// available: they leave before a third version comes.
 fn superseded_leftovers(sets: &Sets) -> bool {
     let running = sets.old.iter().filter(|set| set.existing > 0).count();
-    running > 1
-        && sets
-            .old
-            .iter()
-            .skip_while(|set| set.existing == 0)
-            .skip(1)
-            .any(|set| set.existing > set.available || set.unavailable() > 0)
+    running > 1 && unfinished(sets).any(|set| set.existing > set.available || set.unavailable() > 0)
+}
+
+/// The revisions between the oldest running one and the newest.
+fn unfinished(sets: &Sets) -> impl Iterator<Item = &SetCounts> {
+    sets.old.iter().skip_while(|set| set.existing == 0).skip(1)
 }
 
 fn next_new(desired: u32, target: u32, ordered_old: u32, strategy: &Strategy, sets: &Sets) -> u32 {
@@ -236,6 +238,11 @@ mod tests {
         assert_eq!(next("install_then_uninstall", 3, 3, set(0, 0, 0), &old), (0, vec![3, 0]));
         let gone = [set(3, 3, 3), set(0, 0, 0)];
         assert_eq!(next("install_then_uninstall", 3, 3, set(0, 0, 0), &gone), (1, vec![3, 0]));
+        // One version a base at a time leaves no surplus that would take the unfinished one away by itself.
+        let strict = "uninstall_then_install";
+        assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(1, 0, 1)]), (0, vec![2, 0]));
+        assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(0, 0, 1)]), (0, vec![2, 0]));
+        assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(0, 0, 0)]), (1, vec![2, 0]));
     }
 
     proptest! {

@@ -62,6 +62,9 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
         orders.delete.extend(context.modules.cache.named(&namespace, name));
     }
     orders.delete.extend(misfits(context, set, &fleet.bases));
+    for module in &orders.delete {
+        context.order_away(module);
+    }
     if let Some(&count) = placement.unplaced.get(&own) {
         orders.unplaced = Some((count, placement.explain()));
     }

@@ -83,7 +83,7 @@ impl World {
         }
         let floors = self.floors.entry(deployment.name_any()).or_default();
         floors.retain(|(until, other)| *until > self.now && *other != floor);
-        floors.push((self.now + 400_000, floor));
+        floors.push((self.now + 10_000, floor));
     }
 
     fn peers(&self, deployment: &ModuleDeployment) -> u32 {
@@ -299,8 +299,23 @@ impl World {
         let mut ending = module.clone();
         ending.metadata.deletion_timestamp = Some(timestamp(now));
         self.write(|| format!("delete {name}"))?;
+        let deployment = ending.labels().get(label::MODULE_DEPLOYMENT).cloned().unwrap_or_default();
+        let (had, late) = (self.serving(&deployment), self.was_late(&ending));
         self.modules.insert(name.to_owned(), ending);
+        if !late {
+            self.check_serving(&deployment, had);
+        }
         Ok(())
+    }
+
+    /// S4, from the bases' view, at the moment of the decision: a Module that is deleted can't be kept any more.
+    fn check_serving(&mut self, deployment: &str, had: u32) {
+        let has = self.serving(deployment);
+        let floors = self.floors.get(deployment).map(Vec::as_slice).unwrap_or_default();
+        let floor = floors.iter().filter(|(until, _)| *until > self.now).map(|(_, floor)| *floor).min();
+        if has < had && has < had.min(floor.unwrap_or(0)) {
+            self.complain(format!("S4: {deployment} {had} -> {has}, {floor:?} must stay"));
+        }
     }
 
     /// S3.

@@ -218,22 +218,20 @@ impl World {
         self.pods.values().find(|pod| pod.object.uid() == uid)
     }
 
-    /// Whether this version was ordered away from the base before it served anybody there.
-    pub fn was_late(&self, uid: &str, name: &str, version: &str) -> bool {
-        self.modules_on(uid).iter().any(|module| {
-            let set = module.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
-            let since = self.active_since.get(&module.name_any());
-            module.spec.module.as_ref().is_some_and(|info| info.name == name && info.version == version)
-                && self.shrunk_at.get(&set).is_some_and(|at| since.is_none_or(|since| since >= at))
-        })
+    /// Whether the Module's set was told to shrink before this one served anybody.
+    pub fn was_late(&self, module: &Module) -> bool {
+        let set = module.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
+        let since = self.active_since.get(&module.name_any());
+        self.shrunk_at.get(&set).is_some_and(|at| since.is_none_or(|since| since >= at))
     }
 
-    /// Bases on which a version of this deployment's is active and known to be.
+    /// Bases on which a version of this deployment's is active and known to be available: a soak doesn't count.
     pub fn serving(&self, deployment: &str) -> u32 {
         let serves = |pod: &&Pod| {
             let known = self.modules_on(pod.object.uid()).into_iter().any(|module| {
-                module.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str) == Some(deployment)
-                    && matches!(fleet::phase_of(&module).map(|phase| phase.as_str()), Some("Available" | "Completing"))
+                !fleet::is_leaving(&module)
+                    && module.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str) == Some(deployment)
+                    && fleet::phase_of(&module).map(|phase| phase.as_str()) == Some("Available")
             });
             let versions: BTreeSet<(String, String)> = self
                 .sets_of(deployment)
