@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use super::context::Context;
 use crate::{
-    api::{Module, ModuleReplicaSet, keys::label},
+    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     domain::{
         deployment::number,
         module::Phase,
@@ -84,9 +84,23 @@ fn closed(context: &Context, pod: &BasePod) -> Option<Ineligible> {
 }
 
 /// The deployment's replica sets and Modules on its bases; `total` is D.
-pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], total: Option<u32>, bases: Vec<Base>) -> Fleet {
+///
+/// Strategy and D are the deployment's own: its replica sets get a changed strategy one after the other, and two of them
+/// that went by different policies would take different places.
+pub fn fleet(
+    context: &Context,
+    owner: Option<&ModuleDeployment>,
+    sets: &[Arc<ModuleReplicaSet>],
+    bases: Vec<Base>,
+) -> Fleet {
     let newest = sets.iter().max_by_key(|set| number(set));
-    let strategy = newest.and_then(|set| set.spec.operation_strategy.as_ref());
+    let (strategy, scheduling) = match owner {
+        Some(owner) => (owner.spec.operation_strategy.as_ref(), owner.spec.scheduling_strategy.as_ref()),
+        None => (
+            newest.and_then(|set| set.spec.operation_strategy.as_ref()),
+            newest.and_then(|set| set.spec.scheduling_strategy.as_ref()),
+        ),
+    };
     let modules = sets.iter().enumerate().flat_map(|(index, set)| {
         let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
         modules.into_iter().map(move |module| placed(index, &module)).collect::<Vec<_>>()
@@ -97,8 +111,8 @@ pub fn fleet(context: &Context, sets: &[Arc<ModuleReplicaSet>], total: Option<u3
     };
     Fleet {
         policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
-        scheduling: SchedulingPolicy::of(newest.and_then(|set| set.spec.scheduling_strategy.as_ref())),
-        total,
+        scheduling: SchedulingPolicy::of(scheduling),
+        total: owner.and_then(|owner| owner.spec.scale_replicas).and_then(|total| u32::try_from(total).ok()),
         sets: sets.iter().map(wanted).collect(),
         modules: modules.collect(),
         bases,

@@ -284,7 +284,8 @@ impl<'a> Planner<'a> {
     /// Moves Modules that wait where nothing will come of it to bases that are free.
     fn relocate(&mut self, set: usize, newest: bool) {
         for placed in self.live(set).into_iter().filter(|placed| !placed.available) {
-            if !placed.stuck && !(newest && self.is_shut_out(placed)) {
+            let hopeless = placed.stuck || (newest && self.is_shut_out(placed));
+            if !hopeless {
                 continue;
             }
             let Some(base) = self.best_free_base() else { return };

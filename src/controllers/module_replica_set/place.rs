@@ -7,9 +7,10 @@ use kube::ResourceExt;
 
 use super::build::{self, Binding};
 use crate::{
-    api::{Module, ModuleReplicaSet, keys::label},
+    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     controllers::{context::Context, fleet},
     domain::{
+        module::Phase,
         names,
         placement::{Fleet, Placement, plan_placement},
     },
@@ -45,7 +46,7 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
     let _placing = context.placing.lock().unwrap_or_else(PoisonError::into_inner);
     let places = fleet::places(context, &base, &module, &fleet::deployment_label(set));
-    let fleet = fleet::fleet(context, &sets, total(context, set), places);
+    let fleet = fleet::fleet(context, owner(context, set).as_deref(), &sets, places);
     let placement = plan_placement(&fleet);
     let mut orders = Orders::default();
     for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {
@@ -93,9 +94,19 @@ fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool
     let all_fit = live.all(|module| {
         count += 1;
         let stays = crate::runtime::index::base_uid(module).is_some_and(|uid| staying.contains(uid));
-        is_as_wanted(module, set) && stays && !fleet::is_stuck(module)
+        is_as_wanted(module, set) && stays && !fleet::is_stuck(module) && !waits_beside_another(context, module)
     });
     all_fit && count == set.desired()
+}
+
+/// Whether the Module isn't available and another of its deployment is on the same base: it may wait for nothing there.
+fn waits_beside_another(context: &Context, module: &Module) -> bool {
+    let deployment = |module: &Module| module.labels().get(label::MODULE_DEPLOYMENT).cloned();
+    fleet::phase_of(module) != Some(Phase::Available)
+        && crate::runtime::index::base_uid(module).is_some_and(|uid| {
+            let on_base = context.modules.on_base(uid);
+            on_base.iter().any(|other| other.name_any() != module.name_any() && deployment(other) == deployment(module))
+        })
 }
 
 /// Whether nobody edited what the Module is.
@@ -104,20 +115,17 @@ fn is_as_wanted(module: &Module, set: &ModuleReplicaSet) -> bool {
     of_module == set.module().map(|info| (&info.name, &info.version))
 }
 
-/// D, as the deployment's reconcile wrote it before it ordered anything of its replica sets.
-fn total(context: &Context, set: &ModuleReplicaSet) -> Option<u32> {
+/// The deployment that controls the set.
+fn owner(context: &Context, set: &ModuleReplicaSet) -> Option<Arc<ModuleDeployment>> {
     let owner = crate::controllers::context::deployment_of(set)?;
-    let owner = context.deployments.named(&set.namespace()?, &owner)?;
-    u32::try_from(owner.spec.scale_replicas?).ok()
+    context.deployments.named(&set.namespace()?, &owner)
 }
 
 /// The base Deployment of a replica set: its deployment's, or for an older or hand-made one the one in its label.
 fn base_of(context: &Context, set: &ModuleReplicaSet) -> Option<BaseKey> {
     let namespace = set.namespace().unwrap_or_default();
     let labelled = set.labels().get(label::BASE_DEPLOYMENT);
-    let owner = crate::controllers::context::deployment_of(set)
-        .and_then(|owner| context.deployments.named(&namespace, &owner))
-        .map(|owner| owner.spec.base_deployment_name.clone());
+    let owner = owner(context, set).map(|owner| owner.spec.base_deployment_name.clone());
     let name = match (owner, labelled) {
         (Some(owner), Some(label)) if names::label_safe(&owner) == *label => owner,
         (_, Some(label)) => label.clone(),

@@ -167,11 +167,6 @@ impl World {
         }
         self.write(|| format!("status of {name}: {:?} {:?}", after.status, after.reason))?;
         self.check_phase(module, &before, plan, told);
-        if matches!(plan.phase, Phase::Available | Phase::Completing) {
-            self.active_since.entry(name.clone()).or_insert(self.now);
-        } else {
-            self.active_since.remove(&name);
-        }
         if let Some(live) = self.modules.get_mut(&name) {
             live.status = Some(after);
         }

@@ -48,7 +48,7 @@ pub struct Begin {
     pub drain: i32,
 }
 
-fn nth<'a, V>(map: &'a std::collections::BTreeMap<String, V>, which: u8) -> Option<&'a String> {
+fn nth<V>(map: &std::collections::BTreeMap<String, V>, which: u8) -> Option<&String> {
     map.keys().nth(usize::from(which) % map.len().max(1))
 }
 

@@ -118,11 +118,12 @@ impl World {
         }
         for change in plan.change {
             self.write(|| format!("change {} {}", change.name, change.patch))?;
+            let served = self.serving(name);
             let Some(set) = self.sets.get_mut(&change.name) else { continue };
             let had = set.desired();
             *set = merged(set, &change.patch);
             if set.desired() < had {
-                self.shrunk_at.insert(change.name, self.now);
+                self.shrunk_at.insert(change.name, served);
             }
         }
         if let Some(set) = plan.create {
@@ -300,20 +301,20 @@ impl World {
         ending.metadata.deletion_timestamp = Some(timestamp(now));
         self.write(|| format!("delete {name}"))?;
         let deployment = ending.labels().get(label::MODULE_DEPLOYMENT).cloned().unwrap_or_default();
-        let (had, late) = (self.serving(&deployment), self.was_late(&ending));
+        let set = ending.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
+        let had = self.serving(&deployment);
+        let least = self.shrunk_at.get(&set).map_or(had, |served| had.min(*served));
         self.modules.insert(name.to_owned(), ending);
-        if !late {
-            self.check_serving(&deployment, had);
-        }
+        self.check_serving(&deployment, had, least);
         Ok(())
     }
 
     /// S4, from the bases' view, at the moment of the decision: a Module that is deleted can't be kept any more.
-    fn check_serving(&mut self, deployment: &str, had: u32) {
+    fn check_serving(&mut self, deployment: &str, had: u32, least: u32) {
         let has = self.serving(deployment);
         let floors = self.floors.get(deployment).map(Vec::as_slice).unwrap_or_default();
         let floor = floors.iter().filter(|(until, _)| *until > self.now).map(|(_, floor)| *floor).min();
-        if has < had && has < had.min(floor.unwrap_or(0)) {
+        if has < had && has < least.min(floor.unwrap_or(0)) {
             self.complain(format!("S4: {deployment} {had} -> {has}, {floor:?} must stay"));
         }
     }

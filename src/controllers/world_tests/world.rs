@@ -69,10 +69,9 @@ pub struct World {
     pub crash_after: Option<usize>,
     /// Floors of S4 (desired less what may be unavailable), by deployment, with the time until which each counts.
     pub floors: BTreeMap<String, Vec<(i64, u32)>>,
-    /// When a set was last told to shrink, and since when Modules are active: what was ordered away while it served
-    /// nobody may still go when it does.
-    pub shrunk_at: BTreeMap<String, i64>,
-    pub active_since: BTreeMap<String, i64>,
+    /// How many bases served when a set was last told to shrink: what was ordered then is done, whatever has become
+    /// available since.
+    pub shrunk_at: BTreeMap<String, u32>,
     /// Modules that were strict from the start: S1 allows one version.
     pub strict: BTreeSet<String>,
     pub broken: Vec<String>,
@@ -97,7 +96,6 @@ impl World {
             crash_after: None,
             floors: BTreeMap::new(),
             shrunk_at: BTreeMap::new(),
-            active_since: BTreeMap::new(),
             strict: BTreeSet::new(),
             broken: vec![],
             uids: 0,
@@ -216,13 +214,6 @@ impl World {
 
     pub fn pod_by_uid(&self, uid: &str) -> Option<&Pod> {
         self.pods.values().find(|pod| pod.object.uid() == uid)
-    }
-
-    /// Whether the Module's set was told to shrink before this one served anybody.
-    pub fn was_late(&self, module: &Module) -> bool {
-        let set = module.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
-        let since = self.active_since.get(&module.name_any());
-        self.shrunk_at.get(&set).is_some_and(|at| since.is_none_or(|since| since >= at))
     }
 
     /// Bases on which a version of this deployment's is active and known to be available: a soak doesn't count.
