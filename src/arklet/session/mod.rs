@@ -7,6 +7,7 @@
 //!
 //! Must not: outlive its pod, or believe an answer that came from another pod at the same address.
 
+mod command;
 pub mod state;
 
 use std::{

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use super::command::{Command, Outcome};
 use crate::arklet::{
     client::{InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome},
     wire::{self, Biz},
@@ -24,59 +25,6 @@ use crate::domain::{
 const CONFLICT_WAIT_MS: i64 = 2_000;
 /// How many installs may run on one base at a time.
 const INSTALLS_AT_ONCE: usize = 1;
-
-/// A command to carry out. At most one `Look` and one of the others per biz name are under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// `queryAllBiz`.
-    Look,
-    /// `installBiz`.
-    Install {
-        /// Biz name.
-        name: String,
-        /// Biz version.
-        version: String,
-        /// Where the base fetches it.
-        url: String,
-    },
-    /// `uninstallBiz`.
-    Uninstall {
-        /// Biz name.
-        name: String,
-        /// Biz version.
-        version: String,
-    },
-    /// `switchBiz`.
-    Switch {
-        /// Biz name.
-        name: String,
-        /// Biz version.
-        version: String,
-    },
-}
-
-impl Command {
-    /// The biz name that the command is about.
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::Look => None,
-            Self::Install { name, .. } | Self::Uninstall { name, .. } | Self::Switch { name, .. } => Some(name),
-        }
-    }
-}
-
-/// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Of [`Command::Look`].
-    Looked(Result<Vec<Biz>, NoAnswer>),
-    /// Of [`Command::Install`].
-    Installed(InstallOutcome),
-    /// Of [`Command::Uninstall`].
-    Uninstalled(UninstallOutcome),
-    /// Of [`Command::Switch`].
-    Switched(SwitchOutcome),
-}
 
 /// One biz name on this base.
 #[derive(Debug, Default)]
