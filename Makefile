@@ -34,13 +34,15 @@ clean: ## Deletes target/; the control plane in the cache folder stays
 
 ##@ Check
 
-.PHONY: fmt lint test test-unit test-cluster test-jvm coverage deny bench
+.PHONY: fmt lint test test-long test-unit test-cluster test-jvm coverage deny bench
 fmt: ## Formats all Rust code
 	cargo fmt --all
 lint: ## Format and lints, with warnings denied
 	@tests/run format clippy
 test: ## Everything: format, lints, unit, property, contract, scenario, conformance and JVM tests
 	@tests/run
+test-long: ## New random worlds for the property tests (PROPTEST_CASES=2000); a failure prints its seed
+	PROPTEST_CASES=$${PROPTEST_CASES:-2000} cargo test --locked --lib -- world_tests state::tests
 test-unit: ## What needs no cluster
 	@tests/run unit
 test-cluster: ## Contract and scenarios, on a real control plane with simulated bases
