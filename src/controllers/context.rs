@@ -289,8 +289,8 @@ impl Context {
         // Its status comes from the conversation, which tells the base itself.
         if concerns_base {
             self.wake_base_of(module);
-            self.wake_waiting(&module.namespace().unwrap_or_default());
         }
+        self.wake_waiting(&module.namespace().unwrap_or_default());
     }
 
     /// Takes note of whether a replica set waits for places, or for Modules of others, to come or go.
@@ -304,7 +304,7 @@ impl Context {
         }
     }
 
-    /// A Module came, began to leave or is gone: replica sets that wait for such a thing look again.
+    /// A Module came, became available, began to leave or is gone: replica sets that wait for such a thing look again.
     fn wake_waiting(&self, namespace: &str) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for (namespace, set) in waiting.iter().filter(|(of, _)| of == namespace) {

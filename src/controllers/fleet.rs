@@ -13,7 +13,7 @@ use crate::{
         module::Phase,
         names,
         placement::{Base, Fleet, Ineligible, Placed, Wanted},
-        policy::{SchedulingPolicy, UpgradePolicy},
+        policy::{SchedulingPolicy, Strategy},
     },
     runtime::{bases::BaseKey, clock::millis, index, kinds::BasePod},
 };
@@ -109,10 +109,13 @@ pub fn fleet(
         desired: if set.metadata.deletion_timestamp.is_some() { 0 } else { set.desired() },
         revision: number(set),
     };
+    let total = owner.and_then(|owner| owner.spec.scale_replicas).and_then(|total| u32::try_from(total).ok());
+    let strategy = Strategy::parse(strategy);
     Fleet {
-        policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
+        policy: strategy.policy,
         scheduling: SchedulingPolicy::of(scheduling),
-        total: owner.and_then(|owner| owner.spec.scale_replicas).and_then(|total| u32::try_from(total).ok()),
+        total,
+        floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total))),
         sets: sets.iter().map(wanted).collect(),
         modules: modules.collect(),
         bases,

@@ -104,6 +104,8 @@ pub struct Fleet {
     pub scheduling: SchedulingPolicy,
     /// D, the instances wanted of all revisions together; `None` for a replica set without a deployment.
     pub total: Option<u32>,
+    /// How many bases must stay available, where that many are: D less what may be unavailable.
+    pub floor: u32,
     /// The deployment's replica sets, in any order.
     pub sets: Vec<Wanted>,
     /// The deployment's Modules.
@@ -178,10 +180,15 @@ impl<'a> Planner<'a> {
         Self { fleet, bases, occupants, result: Placement::default() }
     }
 
+    /// Whether a base exists and isn't ending.
+    fn stays(&self, base: &str) -> bool {
+        self.bases.get(base).is_some_and(|base| base.closed != Some(Ineligible::Ending))
+    }
+
     /// Modules that count: not leaving, on a base that exists and isn't ending.
     fn live(&self, set: usize) -> Vec<&'a Placed> {
-        let stays = |base: &str| self.bases.get(base).is_some_and(|base| base.closed != Some(Ineligible::Ending));
-        self.fleet.modules.iter().filter(|placed| placed.set == set && !placed.leaving && stays(&placed.base)).collect()
+        let live = |placed: &&Placed| placed.set == set && !placed.leaving && self.stays(&placed.base);
+        self.fleet.modules.iter().filter(live).collect()
     }
 
     fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
@@ -342,8 +349,24 @@ impl<'a> Planner<'a> {
                 held -= 1;
                 continue;
             }
-            self.result.delete.push((set, placed.module.clone()));
+            if self.may_go(placed) {
+                self.result.delete.push((set, placed.module.clone()));
+            }
         }
+    }
+
+    /// Whether the base that loses this Module can be spared, or loses nothing. The order to shrink was given for what
+    /// was available then; less may be now.
+    fn may_go(&self, leaving: &Placed) -> bool {
+        let going = |placed: &Placed| {
+            placed.module == leaving.module || self.result.delete.iter().any(|(_, module)| *module == placed.module)
+        };
+        let serves = |placed: &&Placed| placed.available && !placed.leaving && self.stays(&placed.base);
+        let serving = || self.fleet.modules.iter().filter(serves);
+        let now: BTreeSet<&str> = serving().map(|placed| placed.base.as_str()).collect();
+        let then: BTreeSet<&str> =
+            serving().filter(|placed| !going(placed)).map(|placed| placed.base.as_str()).collect();
+        !leaving.available || then.len() >= now.len().min(self.fleet.floor as usize)
     }
 
     /// Modules that the newest set wants, that don't exist yet and that have a place.

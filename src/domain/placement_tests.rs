@@ -20,7 +20,7 @@ fn placed(set: usize, base: &str, available: bool) -> Placed {
 
 fn fleet(policy: UpgradePolicy, desired: &[u32], modules: Vec<Placed>, bases: Vec<Base>) -> Fleet {
     let sets = desired.iter().zip(1..).map(|(&desired, revision)| Wanted { desired, revision }).collect();
-    Fleet { policy, scheduling: SchedulingPolicy::Scatter, total: None, sets, modules, bases }
+    Fleet { policy, scheduling: SchedulingPolicy::Scatter, total: None, floor: 0, sets, modules, bases }
 }
 
 fn created(placement: &Placement) -> Vec<(usize, &str)> {
@@ -154,6 +154,22 @@ fn modules_leave_in_order_of_their_use() {
         let placement = plan_placement(&fleet(BESIDE, &[keep], modules.clone(), bases.clone()));
         assert_eq!(deleted(&placement), gone, "keep {keep}");
     }
+}
+
+#[test]
+fn an_order_that_was_given_when_more_were_available_waits() {
+    let bases = || vec![base("a", 1), base("b", 1), base("c", 1)];
+    let two = |third| vec![placed(0, "a", true), placed(0, "b", true), placed(1, "c", third)];
+    for (third, gone) in [(true, vec!["m0-a"]), (false, vec![])] {
+        let fleet = Fleet { floor: 2, ..fleet(SURGE, &[0, 1], two(third), bases()) };
+        assert_eq!(deleted(&plan_placement(&fleet)), gone);
+    }
+    // What isn't available, and what has an available successor beside it, is no loss.
+    let mut modules = two(true);
+    modules[1].available = false;
+    modules.push(placed(1, "a", true));
+    let fleet = Fleet { floor: 2, ..fleet(BESIDE, &[0, 2], modules, bases()) };
+    assert_eq!(deleted(&plan_placement(&fleet)), ["m0-b", "m0-a"]);
 }
 
 #[test]

@@ -122,6 +122,20 @@ fn next_new(desired: u32, target: u32, ordered_old: u32, strategy: &Strategy, se
 /// Shares `total` out to the old sets: what isn't available goes first (from the newest of them back, because that
 /// is the unfinished one), then the oldest; growth goes to the newest that has something available.
 fn share_out(total: u32, old: &[SetCounts]) -> Vec<u32> {
+    let mut shares = first_shares(total, old);
+    // What was ordered away and has become available since stays in the place of one that isn't.
+    for keeper in 0..old.len() {
+        for giver in 0..old.len() {
+            let idle = shares[giver].saturating_sub(old[giver].available);
+            let part = old[keeper].available.saturating_sub(shares[keeper]).min(idle);
+            shares[giver] -= part;
+            shares[keeper] += part;
+        }
+    }
+    shares
+}
+
+fn first_shares(total: u32, old: &[SetCounts]) -> Vec<u32> {
     let mut shares: Vec<u32> = old.iter().map(|set| set.desired).collect();
     let ordered: u32 = shares.iter().sum();
     if total >= ordered {
@@ -243,6 +257,15 @@ mod tests {
         assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(1, 0, 1)]), (0, vec![2, 0]));
         assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(0, 0, 1)]), (0, vec![2, 0]));
         assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(0, 0, 0)]), (1, vec![2, 0]));
+    }
+
+    #[test]
+    fn what_becomes_available_after_it_was_ordered_away_stays_instead_of_what_serves_nobody() {
+        // The second revision's one was still soaking when it was ordered away; the first one's is superseded by it.
+        let old = [set(2, 1, 2), set(0, 1, 1)];
+        assert_eq!(next("install_then_uninstall", 3, 1, set(1, 1, 1), &old), (1, vec![1, 1]));
+        let settled = [set(1, 1, 1), set(1, 1, 1)];
+        assert_eq!(next("install_then_uninstall", 3, 1, set(1, 1, 1), &settled), (1, vec![1, 1]));
     }
 
     proptest! {

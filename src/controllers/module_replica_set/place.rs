@@ -46,7 +46,12 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
     let _placing = context.placing.lock().unwrap_or_else(PoisonError::into_inner);
     let places = fleet::places(context, &base, &module, &fleet::deployment_label(set));
-    let fleet = fleet::fleet(context, owner(context, set).as_deref(), &sets, places);
+    let owner = owner(context, set);
+    let mut fleet = fleet::fleet(context, owner.as_deref(), &sets, places);
+    if owner.is_some_and(|owner| context.sets_of(&owner).len() > sets.len()) {
+        // In mid-move to another base Deployment what serves elsewhere isn't seen here: the rollout's word counts.
+        fleet.floor = 0;
+    }
     let placement = plan_placement(&fleet);
     let mut orders = Orders::default();
     for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {

@@ -18,7 +18,7 @@ use crate::{
     domain::{
         deployment::{Base, Plan, Reports, SetView, View, number, plan_deployment},
         placement::{self, Fleet, Ineligible, Placed, Wanted, plan_placement},
-        policy::{SchedulingPolicy, Strategy, UpgradePolicy},
+        policy::{SchedulingPolicy, Strategy},
         replicas::{Scale, plan_scale},
     },
     runtime::{
@@ -118,12 +118,8 @@ impl World {
         }
         for change in plan.change {
             self.write(|| format!("change {} {}", change.name, change.patch))?;
-            let served = self.serving(name);
-            let Some(set) = self.sets.get_mut(&change.name) else { continue };
-            let had = set.desired();
-            *set = merged(set, &change.patch);
-            if set.desired() < had {
-                self.shrunk_at.insert(change.name, served);
+            if let Some(set) = self.sets.get_mut(&change.name) {
+                *set = merged(set, &change.patch);
             }
         }
         if let Some(set) = plan.create {
@@ -226,8 +222,7 @@ impl World {
         let own = siblings.iter().position(|other| other.name_any() == name).unwrap_or(0);
         let module = set.module().cloned().unwrap_or_default();
         let bases = self.places(&module.name, owner(&set).unwrap_or_default());
-        let total = owner(&set).and_then(|owner| self.seen_deployments.get(owner)?.spec.scale_replicas);
-        let fleet = Fleet { total: total.and_then(|total| u32::try_from(total).ok()), ..self.fleet(&siblings, bases) };
+        let fleet = self.fleet(&siblings, owner(&set).and_then(|owner| self.seen_deployments.get(owner)), bases);
         let placement = plan_placement(&fleet);
         for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {
             self.create_module(&set, uid)?;
@@ -244,9 +239,15 @@ impl World {
         Ok(())
     }
 
-    fn fleet(&self, sets: &[ModuleReplicaSet], bases: Vec<placement::Base>) -> Fleet {
-        let newest = sets.iter().max_by_key(|set| number(set));
-        let strategy = newest.and_then(|set| set.spec.operation_strategy.as_ref());
+    fn fleet(
+        &self,
+        sets: &[ModuleReplicaSet],
+        deployment: Option<&ModuleDeployment>,
+        bases: Vec<placement::Base>,
+    ) -> Fleet {
+        let spec = deployment.map(|deployment| &deployment.spec);
+        let strategy = Strategy::parse(spec.and_then(|spec| spec.operation_strategy.as_ref()));
+        let total = spec.and_then(|spec| spec.scale_replicas).and_then(|total| u32::try_from(total).ok());
         let mut modules = Vec::new();
         for (index, set) in sets.iter().enumerate() {
             modules.extend(self.modules_of(&set.name_any()).iter().map(|module| Placed {
@@ -264,12 +265,13 @@ impl World {
             None => set.desired(),
         };
         Fleet {
-            policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
-            scheduling: SchedulingPolicy::of(newest.and_then(|set| set.spec.scheduling_strategy.as_ref())),
+            policy: strategy.policy,
+            scheduling: SchedulingPolicy::of(spec.and_then(|spec| spec.scheduling_strategy.as_ref())),
+            total,
+            floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total))),
             sets: sets.iter().map(|set| Wanted { desired: desired(set), revision: number(set) }).collect(),
             modules,
             bases,
-            total: None,
         }
     }
 
@@ -301,20 +303,23 @@ impl World {
         ending.metadata.deletion_timestamp = Some(timestamp(now));
         self.write(|| format!("delete {name}"))?;
         let deployment = ending.labels().get(label::MODULE_DEPLOYMENT).cloned().unwrap_or_default();
-        let set = ending.labels().get(label::MODULE_REPLICA_SET).cloned().unwrap_or_default();
         let had = self.serving(&deployment);
-        let least = self.shrunk_at.get(&set).map_or(had, |served| had.min(*served));
         self.modules.insert(name.to_owned(), ending);
-        self.check_serving(&deployment, had, least);
+        self.check_serving(&deployment, had);
         Ok(())
     }
 
     /// S4, from the bases' view, at the moment of the decision: a Module that is deleted can't be kept any more.
-    fn check_serving(&mut self, deployment: &str, had: u32, least: u32) {
+    fn check_serving(&mut self, deployment: &str, had: u32) {
         let has = self.serving(deployment);
+        // The user may have changed their mind since the deployment's own last look.
+        if let Some(seen) = self.seen_deployments.get(deployment).cloned() {
+            let peers = seen.spec.scale_replicas.and_then(|count| u32::try_from(count).ok());
+            self.note_floor(&seen, peers.unwrap_or(0));
+        }
         let floors = self.floors.get(deployment).map(Vec::as_slice).unwrap_or_default();
         let floor = floors.iter().filter(|(until, _)| *until > self.now).map(|(_, floor)| *floor).min();
-        if has < had && has < least.min(floor.unwrap_or(0)) {
+        if has < had && has < had.min(floor.unwrap_or(0)) {
             self.complain(format!("S4: {deployment} {had} -> {has}, {floor:?} must stay"));
         }
     }

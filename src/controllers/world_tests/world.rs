@@ -10,7 +10,7 @@ use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     arklet::session::state::State,
     controllers::fleet,
-    domain::slot::BizState,
+    domain::{module::Phase, slot::BizState},
     runtime::{index, kinds::BasePod},
 };
 
@@ -69,9 +69,6 @@ pub struct World {
     pub crash_after: Option<usize>,
     /// Floors of S4 (desired less what may be unavailable), by deployment, with the time until which each counts.
     pub floors: BTreeMap<String, Vec<(i64, u32)>>,
-    /// How many bases served when a set was last told to shrink: what was ordered then is done, whatever has become
-    /// available since.
-    pub shrunk_at: BTreeMap<String, u32>,
     /// Modules that were strict from the start: S1 allows one version.
     pub strict: BTreeSet<String>,
     pub broken: Vec<String>,
@@ -95,7 +92,6 @@ impl World {
             writes: 0,
             crash_after: None,
             floors: BTreeMap::new(),
-            shrunk_at: BTreeMap::new(),
             strict: BTreeSet::new(),
             broken: vec![],
             uids: 0,
@@ -216,23 +212,26 @@ impl World {
         self.pods.values().find(|pod| pod.object.uid() == uid)
     }
 
-    /// Bases on which a version of this deployment's is active and known to be available: a soak doesn't count.
+    /// Bases on which a version of this deployment's is active and known to be available: a soak doesn't count. What
+    /// befell a base a moment ago counts once it can have been noticed.
     pub fn serving(&self, deployment: &str) -> u32 {
-        let serves = |pod: &&Pod| {
-            let known = self.modules_on(pod.object.uid()).into_iter().any(|module| {
-                !fleet::is_leaving(&module)
-                    && module.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str) == Some(deployment)
-                    && fleet::phase_of(&module).map(|phase| phase.as_str()) == Some("Available")
-            });
-            let versions: BTreeSet<(String, String)> = self
-                .sets_of(deployment)
-                .iter()
-                .filter_map(|set| set.module().map(|info| (info.name.clone(), info.version.clone())))
-                .collect();
-            let active = pod.biz.iter().any(|(key, state)| *state == BizState::Active && versions.contains(key));
-            known && active && !pod.object.is_ending()
+        let of_it =
+            |module: &Module| module.labels().get(label::MODULE_DEPLOYMENT).map(String::as_str) == Some(deployment);
+        let available = |module: &Module| fleet::phase_of(module) == Some(Phase::Available);
+        let versions: BTreeSet<(String, String)> = self
+            .sets_of(deployment)
+            .iter()
+            .filter_map(|set| set.module().map(|info| (info.name.clone(), info.version.clone())))
+            .collect();
+        let serves = |seen: &&BasePod| {
+            let modules = self.modules_on(seen.uid());
+            let known = modules.iter().any(|module| !fleet::is_leaving(module) && of_it(module) && available(module));
+            let active =
+                |pod: &Pod| pod.biz.iter().any(|(k, state)| *state == BizState::Active && versions.contains(k));
+            let noticed = |pod: &Pod| pod.hurt_at + 4 * HEALTH <= self.now;
+            known && !seen.is_ending() && self.pod_by_uid(seen.uid()).is_none_or(|pod| active(pod) || !noticed(pod))
         };
-        u32::try_from(self.pods.values().filter(serves).count()).unwrap_or(0)
+        u32::try_from(self.seen_pods.values().filter(serves).count()).unwrap_or(0)
     }
 }
 
