@@ -45,3 +45,5 @@ pub mod controllers;
 pub mod domain;
 pub mod process;
 pub mod runtime;
+#[cfg(test)]
+mod sweep;

@@ -97,7 +97,7 @@ fn state_of(context: &Context, pod: &BasePod) -> BaseState {
     if !pod.is_ready() {
         return BaseState::NotReady;
     }
-    let slots = context.modules.on_base(pod.uid()).len();
+    let slots = context.modules.count_on_base(pod.uid());
     match pod.max_modules() {
         Some(max) if slots >= usize::try_from(max).unwrap_or(usize::MAX) => BaseState::Full,
         _ => BaseState::Eligible,

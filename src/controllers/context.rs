@@ -27,7 +27,7 @@ use crate::{
         bases::{BaseChange, BaseKey, Bases},
         cache::{Cache, Change},
         clock::{Clock, timestamp},
-        index::{self, Modules},
+        index::{self, Modules, Sets},
         kinds::{BaseNode, BasePod},
         metrics::{AgentCommand, AgentOutcome, Metrics},
         ops::Ops,
@@ -103,8 +103,8 @@ pub struct Context {
     pub clock: Clock,
     /// ModuleDeployments.
     pub deployments: Arc<Cache<ModuleDeployment>>,
-    /// ModuleReplicaSets.
-    pub sets: Arc<Cache<ModuleReplicaSet>>,
+    /// ModuleReplicaSets, indexed.
+    pub sets: Sets,
     /// Modules, indexed.
     pub modules: Modules,
     /// Services that belong to modules.
@@ -174,7 +174,7 @@ impl Context {
                 ops,
                 clock,
                 deployments: caches.deployments,
-                sets: caches.sets,
+                sets: Sets::new(caches.sets),
                 modules: Modules::new(caches.modules),
                 services: caches.services,
                 nodes: caches.nodes,
@@ -234,6 +234,10 @@ impl Context {
     /// A ModuleReplicaSet changed, or is gone.
     pub fn changed_set(&self, change: &Change<ModuleReplicaSet>) {
         let (Change::Applied(set) | Change::Deleted(set)) = change;
+        match change {
+            Change::Applied(set) => _ = self.sets.note(set),
+            Change::Deleted(set) => self.sets.drop_key(set),
+        }
         let namespace = set.namespace().unwrap_or_default();
         self.queues.sets.push(ObjectRef::from_obj(&**set));
         if let Some(owner) = deployment_of(set) {
@@ -324,7 +328,7 @@ impl Context {
     pub fn order_away(&self, module: &Module) {
         let mut leaving = module.clone();
         leaving.metadata.deletion_timestamp.get_or_insert_with(|| timestamp(self.clock.now()));
-        self.modules.cache.put(Arc::new(leaving));
+        self.modules.cache.put(leaving);
     }
 
     /// Deletes a Module; its own reconcile sees to the rest.
@@ -334,7 +338,7 @@ impl Context {
         let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
         match self.ops.delete::<Module>(&namespace, &name, &uid).await {
             Ok(Some(ending)) => {
-                self.modules.cache.put(Arc::new(ending));
+                self.modules.cache.put(ending);
                 self.queues.modules.push_named(&namespace, &name);
             }
             Ok(None) => {}
@@ -360,12 +364,12 @@ impl Context {
     }
 
     fn wake_set(&self, namespace: &str, label: &str) {
-        if self.sets.named(namespace, label).is_some() {
+        if self.sets.cache.named(namespace, label).is_some() {
             self.queues.sets.push_named(namespace, label);
             return;
         }
         // The label is a safe form of a longer name.
-        for set in self.sets.all() {
+        for set in self.sets.cache.all() {
             if set.namespace().as_deref() == Some(namespace) && names::label_safe(&set.name_any()) == label {
                 self.queues.sets.push(ObjectRef::from_obj(&*set));
             }
@@ -472,13 +476,7 @@ impl Context {
 
     /// The replica sets that the deployment controls.
     pub fn sets_of(&self, deployment: &ModuleDeployment) -> Vec<Arc<ModuleReplicaSet>> {
-        let uid = deployment.uid();
-        let controls = |set: &Arc<ModuleReplicaSet>| {
-            set.owner_references()
-                .iter()
-                .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
-        };
-        self.sets.all().into_iter().filter(controls).collect()
+        deployment.uid().map(|uid| self.sets.controlled_by(&uid)).unwrap_or_default()
     }
 
     /// Whether `key` may be written now; if not, when (milliseconds). What moves all the time is written at most once

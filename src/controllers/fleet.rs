@@ -14,6 +14,8 @@ use crate::{
         names,
         placement::{Base, Fleet, Ineligible, Placed, Wanted},
         policy::{SchedulingPolicy, Strategy},
+        rollout::SetCounts,
+        slot::BizState,
     },
     runtime::{bases::BaseKey, clock::millis, index, kinds::BasePod},
 };
@@ -28,59 +30,96 @@ pub fn is_leaving(module: &Module) -> bool {
     module.metadata.deletion_timestamp.is_some()
 }
 
-/// The base pods of `base`, as places for the module `module` of the deployment with the label value `deployment`.
-pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str) -> Vec<Base> {
-    let mut revisions: BTreeSet<String> = BTreeSet::new();
-    for set in context.sets.all() {
-        let ours = set.namespace().as_deref() == Some(base.0.as_str())
-            && set.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|name| name == deployment);
-        if ours {
-            revisions.extend(set.module().map(|module| module.version.clone()));
+/// What is asked of a base: a place for this module of this deployment.
+pub struct Seeker<'a> {
+    /// The module's name.
+    pub module: &'a str,
+    /// The deployment's label value.
+    pub deployment: &'a str,
+    /// The versions of all its revisions.
+    pub revisions: BTreeSet<String>,
+}
+
+impl<'a> Seeker<'a> {
+    /// The module `module` of the deployment with the label value `deployment`, whose replica sets are `sets`.
+    pub fn new<'s>(module: &'a str, deployment: &'a str, sets: impl IntoIterator<Item = &'s ModuleReplicaSet>) -> Self {
+        let versions = sets.into_iter().filter_map(|set| set.module().map(|module| module.version.clone()));
+        Self { module, deployment, revisions: versions.collect() }
+    }
+
+    /// A base pod as a place: `others` are the Modules on it, `versions` what its agent lists of the biz.
+    pub fn place(
+        &self,
+        pod: &BasePod,
+        others: &[Arc<Module>],
+        versions: Option<BTreeMap<String, BizState>>,
+        cordoned: bool,
+    ) -> Base {
+        let is_ours =
+            |other: &Module| other.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|owner| owner == self.deployment);
+        let mut slots: BTreeSet<&str> = BTreeSet::new();
+        let mut taken = false;
+        for other in others {
+            let Some(info) = &other.spec.module else { continue };
+            taken |= info.name == self.module && !is_ours(other);
+            slots.insert(&info.name);
+        }
+        // A biz in the slot that none of our revisions accounts for: found out by the session, where there is one.
+        taken |= versions.is_some_and(|versions| versions.keys().any(|version| !self.revisions.contains(version)));
+        Base {
+            uid: pod.uid().to_owned(),
+            name: pod.name_any(),
+            closed: closed(pod, cordoned),
+            slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+            max_slots: pod.max_modules(),
+            taken,
         }
     }
-    context.bases.pods(base).iter().map(|pod| place(context, pod, module, deployment, &revisions)).collect()
 }
 
-fn place(context: &Context, pod: &BasePod, module: &str, deployment: &str, revisions: &BTreeSet<String>) -> Base {
-    let others = context.modules.on_base(pod.uid());
-    let is_ours =
-        |other: &Module| other.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|owner| owner == deployment);
-    let mut slots: Vec<&str> = Vec::with_capacity(others.len());
-    let mut taken = false;
-    for other in &others {
-        let Some(info) = &other.spec.module else { continue };
-        taken |= info.name == module && !is_ours(other);
-        slots.push(&info.name);
-    }
-    slots.sort_unstable();
-    slots.dedup();
-    // A biz in the slot that none of our revisions accounts for: found out by the session, where there is one.
-    let versions = context.sessions.versions(pod.uid(), module).unwrap_or_default();
-    taken |= versions.keys().any(|version| !revisions.contains(version));
-    Base {
-        uid: pod.uid().to_owned(),
-        name: pod.name_any(),
-        closed: closed(context, pod),
-        slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
-        max_slots: pod.max_modules(),
-        taken,
-    }
-}
-
-fn closed(context: &Context, pod: &BasePod) -> Option<Ineligible> {
-    let cordoned = || {
-        let node = pod.spec.node_name.as_deref()?;
-        context.nodes.get(&kube::runtime::reflector::ObjectRef::new(node)).map(|node| node.spec.unschedulable)
+/// The base pods of `base`, as places for the module `module` of the deployment with the label value `deployment`.
+pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str) -> Vec<Base> {
+    let sets = context.sets.labelled(&base.0, deployment);
+    let seeker = Seeker::new(module, deployment, sets.iter().map(|set| &**set));
+    let place = |pod: &Arc<BasePod>| {
+        let others = context.modules.on_base(pod.uid());
+        seeker.place(pod, &others, context.sessions.versions(pod.uid(), module), is_cordoned(context, pod))
     };
+    context.bases.pods(base).iter().map(place).collect()
+}
+
+fn is_cordoned(context: &Context, pod: &BasePod) -> bool {
+    let node = pod.spec.node_name.as_deref().map(kube::runtime::reflector::ObjectRef::new);
+    node.and_then(|node| context.nodes.get(&node)).is_some_and(|node| node.spec.unschedulable)
+}
+
+fn closed(pod: &BasePod, cordoned: bool) -> Option<Ineligible> {
     if pod.is_ending() {
         Some(Ineligible::Ending)
     } else if !pod.is_ready() {
         Some(Ineligible::NotReady)
-    } else if cordoned().unwrap_or(false) {
+    } else if cordoned {
         Some(Ineligible::Cordoned)
     } else {
         None
     }
+}
+
+/// In peer mode, how many instances there can be: bases that carry one of the deployment's `modules` and aren't ending,
+/// plus eligible ones.
+pub fn peers(places: &[Base], modules: &[Arc<Module>]) -> u32 {
+    let staying = modules.iter().filter(|module| !is_leaving(module));
+    let carrying: BTreeSet<&str> = staying.filter_map(|module| index::base_uid(module)).collect();
+    let counts = |place: &&Base| {
+        let full = place.max_slots.is_some_and(|max| place.slots >= max);
+        match place.closed {
+            Some(Ineligible::Ending) => false,
+            _ if carrying.contains(place.uid.as_str()) => true,
+            Some(_) => false,
+            None => !place.taken && !full,
+        }
+    };
+    u32::try_from(places.iter().filter(counts).count()).unwrap_or(u32::MAX)
 }
 
 /// The deployment's replica sets and Modules on its bases; `total` is D.
@@ -88,12 +127,11 @@ fn closed(context: &Context, pod: &BasePod) -> Option<Ineligible> {
 /// Strategy and D are the deployment's own: its replica sets get a changed strategy one after the other, and two of them
 /// that went by different policies would take different places.
 pub fn fleet(
-    context: &Context,
     owner: Option<&ModuleDeployment>,
-    sets: &[Arc<ModuleReplicaSet>],
+    sets: &[(&ModuleReplicaSet, Vec<Arc<Module>>)],
     bases: Vec<Base>,
 ) -> Fleet {
-    let newest = sets.iter().max_by_key(|set| number(set));
+    let newest = sets.iter().map(|(set, _)| *set).max_by_key(|set| number(set));
     let (strategy, scheduling) = match owner {
         Some(owner) => (owner.spec.operation_strategy.as_ref(), owner.spec.scheduling_strategy.as_ref()),
         None => (
@@ -101,11 +139,9 @@ pub fn fleet(
             newest.and_then(|set| set.spec.scheduling_strategy.as_ref()),
         ),
     };
-    let modules = sets.iter().enumerate().flat_map(|(index, set)| {
-        let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
-        modules.into_iter().map(move |module| placed(index, &module)).collect::<Vec<_>>()
-    });
-    let wanted = |set: &Arc<ModuleReplicaSet>| Wanted {
+    let modules = sets.iter().enumerate();
+    let modules = modules.flat_map(|(index, (_, modules))| modules.iter().map(move |module| placed(index, module)));
+    let wanted = |set: &ModuleReplicaSet| Wanted {
         desired: if set.metadata.deletion_timestamp.is_some() { 0 } else { set.desired() },
         revision: number(set),
     };
@@ -116,7 +152,7 @@ pub fn fleet(
         scheduling: SchedulingPolicy::of(scheduling),
         total,
         floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total))),
-        sets: sets.iter().map(wanted).collect(),
+        sets: sets.iter().map(|(set, _)| wanted(set)).collect(),
         modules: modules.collect(),
         bases,
     }
@@ -140,26 +176,10 @@ pub fn is_stuck(module: &Module) -> bool {
     matches!(reason, Some("ForeignModule" | "Conflict"))
 }
 
-/// Modules of one replica set, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Ending ones included.
-    pub existing: u32,
-    /// Not ending, on a base that is alive.
-    pub live: u32,
-    /// Of those: active.
-    pub ready: u32,
-    /// Of those: available.
-    pub available: u32,
-    /// Of those: being installed.
-    pub upgrading: u32,
-    /// Of those: on a base where the newest revision is available.
-    pub covered: u32,
-}
-
-/// Counts `modules`; `alive` says whether a base pod, by its UID, is there and not ending.
-pub fn count(modules: &[Arc<Module>], alive: impl Fn(&str) -> bool) -> Counts {
-    let mut counts = Counts::default();
+/// Counts the Modules of `set`; `alive` says whether a base pod, by its UID, is there and not ending. Which of them are
+/// covered by a newer revision, [`covered`] tells.
+pub fn count(set: &ModuleReplicaSet, modules: &[Arc<Module>], alive: impl Fn(&str) -> bool) -> SetCounts {
+    let mut counts = SetCounts { desired: set.desired(), ..SetCounts::default() };
     for module in modules {
         counts.existing += 1;
         if is_leaving(module) || !index::base_uid(module).is_some_and(&alive) {

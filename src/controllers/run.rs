@@ -25,7 +25,7 @@ use super::{
     module, module_deployment, module_replica_set, service,
 };
 use crate::{
-    api::keys::annotation,
+    api::{Module, keys::annotation},
     arklet::client::Client as Arklet,
     runtime::{
         cache::{self, Cache, Change, Kind},
@@ -57,11 +57,11 @@ pub struct Scope {
 
 /// Runs the controllers of one scope until `stop`; then finishes what is under way, within the runtime's bounds.
 pub async fn run(scope: Scope, stop: CancellationToken) {
-    let (deployments, deployments_writer) = Cache::new();
-    let (sets, sets_writer) = Cache::new();
-    let (modules, modules_writer) = Cache::new();
-    let (services, services_writer) = Cache::<Service>::new();
-    let (nodes, nodes_writer) = Cache::<BaseNode>::new();
+    let (deployments, deployments_writer) = Cache::new(strip_annotations);
+    let (sets, sets_writer) = Cache::new(strip_annotations);
+    let (modules, modules_writer) = Cache::new(strip_module);
+    let (services, services_writer) = Cache::<Service>::new(strip_service);
+    let (nodes, nodes_writer) = Cache::new(BaseNode::strip);
     let caches = Caches {
         deployments: Arc::clone(&deployments),
         sets: Arc::clone(&sets),
@@ -79,16 +79,16 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     );
     let mut tasks = JoinSet::new();
     let watches = Watches { scope: &scope, context: &context, stop: &stop };
-    watches.start(&mut tasks, deployments, deployments_writer, strip_annotations, Context::changed_deployment);
-    watches.start(&mut tasks, sets, sets_writer, strip_annotations, Context::changed_set);
-    watches.start(&mut tasks, modules, modules_writer, strip_annotations, Context::changed_module);
-    watches.start(&mut tasks, services, services_writer, strip_service, changed_service);
+    watches.start(&mut tasks, deployments, deployments_writer, Context::changed_deployment);
+    watches.start(&mut tasks, sets, sets_writer, Context::changed_set);
+    watches.start(&mut tasks, modules, modules_writer, Context::changed_module);
+    watches.start(&mut tasks, services, services_writer, changed_service);
     watches.start_nodes(&mut tasks, nodes, nodes_writer);
     // From here on the process's readiness knows this scope's watches.
     scope.census.add(&context);
     let synced = async {
         let _ = context.deployments.store().wait_until_ready().await;
-        let _ = context.sets.store().wait_until_ready().await;
+        let _ = context.sets.cache.store().wait_until_ready().await;
         let _ = context.modules.cache.store().wait_until_ready().await;
         let _ = context.services.store().wait_until_ready().await;
     };
@@ -108,7 +108,7 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
         ),
         runner.run(
             metrics::Controller::ModuleReplicaSet,
-            context.sets.store(),
+            context.sets.cache.store(),
             &queues.sets,
             module_replica_set::reconcile,
         ),
@@ -151,7 +151,6 @@ impl Watches<'_> {
         tasks: &mut JoinSet<()>,
         cache: Arc<Cache<K>>,
         writer: Writer<K>,
-        strip: impl Fn(&mut K) + Send + 'static,
         on_change: impl Fn(&Context, &Change<K>) + Send + Sync + 'static,
     ) where
         K: Kind + Resource<Scope = NamespaceResourceScope>,
@@ -161,7 +160,7 @@ impl Watches<'_> {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, strip, on_change);
+        self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, on_change);
     }
 
     fn start_nodes(&self, tasks: &mut JoinSet<()>, cache: Arc<Cache<BaseNode>>, writer: Writer<BaseNode>)
@@ -182,7 +181,7 @@ impl Watches<'_> {
                 context.changed_node();
             }
         };
-        self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, BaseNode::strip, on_change);
+        self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, on_change);
     }
 
     fn follow<K: Kind>(
@@ -191,7 +190,6 @@ impl Watches<'_> {
         events: impl stream::Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
         cache: Arc<Cache<K>>,
         writer: Writer<K>,
-        strip: impl Fn(&mut K) + Send + 'static,
         on_change: impl Fn(&Context, &Change<K>) + Send + Sync + 'static,
     ) {
         let health = WatchHealth::default();
@@ -205,11 +203,7 @@ impl Watches<'_> {
         let name = self.scope.namespace.as_ref().map_or(plural.clone(), |namespace| format!("{namespace}/{plural}"));
         self.scope.readiness.check(&name, check);
         let context = Arc::clone(self.context);
-        let strip = move |object: &mut K| {
-            object.meta_mut().managed_fields = None;
-            strip(object);
-        };
-        let follow = cache::follow(events, cache, writer, health, strip, move |change| on_change(&context, &change));
+        let follow = cache::follow(events, cache, writer, health, move |change| on_change(&context, &change));
         let stop = self.stop.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -225,6 +219,12 @@ fn strip_annotations<K: Resource<DynamicType = ()>>(object: &mut K) {
     if let Some(annotations) = &mut object.meta_mut().annotations {
         annotations.remove(annotation::LAST_APPLIED);
     }
+}
+
+/// The selector in a Module is V1's; nothing reads it.
+fn strip_module(module: &mut Module) {
+    strip_annotations(module);
+    module.spec.selector = None;
 }
 
 fn strip_service(service: &mut Service) {

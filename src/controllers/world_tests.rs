@@ -15,7 +15,7 @@ mod glue;
 #[path = "world_tests/world.rs"]
 mod world;
 
-use proptest::{prelude::*, test_runner::RngSeed};
+use proptest::prelude::*;
 
 use self::{
     events::{Begin, Event},
@@ -71,9 +71,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: cases(60), max_shrink_iters: 400, failure_persistence: None, rng_seed: rng_seed(), ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::sweep::config(60, 400))]
 
     #[test]
     fn the_invariants_hold_and_the_desired_state_is_reached(
@@ -94,21 +92,4 @@ proptest! {
             return Err(TestCaseError::fail(format!("{why}\n{}", world.trace())));
         }
     }
-}
-
-/// `PROPTEST_CASES` raises the number.
-/// The usual run walks the same worlds each time, so that a red build is about the change and not about luck. A sweep,
-/// that is a number of cases by `PROPTEST_CASES`, walks new ones; `PROPTEST_RNG_SEED` repeats it.
-fn rng_seed() -> RngSeed {
-    let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|text| text.parse().ok());
-    match given {
-        Some(seed) => RngSeed::Fixed(seed),
-        None if std::env::var_os("PROPTEST_CASES").is_some() => RngSeed::Random,
-        None => RngSeed::Fixed(1),
-    }
-}
-
-fn cases(usual: u32) -> u32 {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(usual)
 }

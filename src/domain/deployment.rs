@@ -48,18 +48,8 @@ pub enum Base<'a> {
 pub struct SetView<'a> {
     /// The object.
     pub object: &'a ModuleReplicaSet,
-    /// Modules that exist, ending ones included.
-    pub existing: u32,
-    /// Modules that exist and aren't ending, on a base that is alive.
-    pub live: u32,
-    /// Of those: active.
-    pub ready: u32,
-    /// Of those: available.
-    pub available: u32,
-    /// Of those: being installed.
-    pub upgrading: u32,
-    /// Of those: on a base where the newest revision is available; 0 for the newest revision itself.
-    pub covered: u32,
+    /// Its Modules.
+    pub counts: SetCounts,
 }
 
 /// What is told by others about the deployment.
@@ -242,8 +232,8 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     old.sort_by_key(|&index| revisions[index].number);
     let release = release(view, &strategy, &desired, newest, &newest_name, &old, paused, now);
     let sets = Sets {
-        new: newest.map_or_else(SetCounts::default, |index| counts(&view.sets[index])),
-        old: old.iter().map(|&index| counts(&view.sets[index])).collect(),
+        new: newest.map_or_else(SetCounts::default, |index| view.sets[index].counts),
+        old: old.iter().map(|&index| view.sets[index].counts).collect(),
     };
     let target = release.target.unwrap_or(sets.new.desired.min(desired.count));
     let rollout = plan_rollout(desired.count, target, &strategy, &sets);
@@ -280,16 +270,6 @@ fn scaled_by_somebody(deployment: &ModuleDeployment, desired: &Desired) -> bool 
     desired.peer && desired.write.is_some() && mirrored && newer
 }
 
-fn counts(set: &SetView<'_>) -> SetCounts {
-    SetCounts {
-        desired: set.object.desired(),
-        available: set.available,
-        existing: set.existing,
-        live: set.live,
-        covered: set.covered,
-    }
-}
-
 #[expect(clippy::too_many_arguments, reason = "every one is a different fact; a struct would only rename them")]
 fn release(
     view: &View<'_>,
@@ -313,8 +293,8 @@ fn release(
         confirmed: confirm.filter(|number| baseline != Some(*number)),
     };
     let seen = Seen {
-        updated_available: newest.map_or(0, |index| view.sets[index].available),
-        old: old.iter().map(|&index| view.sets[index].existing).sum(),
+        updated_available: newest.map_or(0, |index| view.sets[index].counts.available),
+        old: old.iter().map(|&index| view.sets[index].counts.existing).sum(),
     };
     plan_release(&wanted, &stored, seen, now.div_euclid(1000))
 }
@@ -487,7 +467,9 @@ fn history(view: &View<'_>, revisions: &[Revision], newest: Option<usize>) -> Ve
     let finished: Vec<bool> = view
         .sets
         .iter()
-        .map(|set| set.object.desired() == 0 && set.existing == 0 && set.object.metadata.deletion_timestamp.is_none())
+        .map(|set| {
+            set.object.desired() == 0 && set.counts.existing == 0 && set.object.metadata.deletion_timestamp.is_none()
+        })
         .collect();
     plan_history(revisions, newest, &finished, limit)
         .into_iter()

@@ -35,7 +35,17 @@ fn plan_for(deployment: &ModuleDeployment, sets: Vec<SetView<'_>>, reports: Repo
 }
 
 fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> SetView<'_> {
-    SetView { object, existing: live, live, ready: available, available, upgrading: 0, covered: 0 }
+    SetView {
+        object,
+        counts: SetCounts {
+            desired: object.desired(),
+            existing: live,
+            live,
+            ready: available,
+            available,
+            ..SetCounts::default()
+        },
+    }
 }
 
 /// The replica set that a plan creates, as the API server would hand it back.

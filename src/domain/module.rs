@@ -4,7 +4,10 @@
 //! confirmed other state, a base that is gone, or no answer for [`UNREACHABLE_AFTER_MS`]; and a phase that lasts
 //! less than a second isn't written, because nobody could have acted on it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::slot::{Verdict, WishKind};
+use crate::api::{Module, ModuleStatus, module::InstalledModule};
 
 /// An agent that hasn't answered for so long no longer counts as running its modules (milliseconds).
 pub const UNREACHABLE_AFTER_MS: i64 = 60_000;
@@ -143,6 +146,25 @@ pub struct ModulePlan {
     pub release: bool,
     /// When to look again without a new event.
     pub wake_at: Option<i64>,
+}
+
+impl ModulePlan {
+    /// The status that says so. What was installed last stays known when it no longer runs: it has to be uninstalled.
+    pub fn status(&self, module: &Module, before: &ModuleStatus, now: Time) -> ModuleStatus {
+        let same = before.status.as_deref() == Some(self.phase.as_str());
+        let active = matches!(self.phase, Phase::Available | Phase::Completing);
+        let info = module.spec.module.as_ref().filter(|_| active);
+        let installed = info.map(|info| InstalledModule { name: info.name.clone(), version: info.version.clone() });
+        ModuleStatus {
+            status: Some(self.phase.as_str().to_owned()),
+            last_transition_time: Some(before.last_transition_time.clone().filter(|_| same).unwrap_or(now)),
+            reason: self.because.as_ref().map(|because| because.reason.to_owned()),
+            message: self.because.as_ref().map(|because| because.message.clone()),
+            installed: installed.or_else(|| before.installed.clone()),
+            conditions: before.conditions.clone(),
+            observed_generation: module.metadata.generation,
+        }
+    }
 }
 
 /// What to do about a Module at `now`.

@@ -82,15 +82,15 @@ pub fn status(deployment: &ModuleDeployment, facts: &Facts<'_>, now: i64) -> Mod
     let time = Time(Timestamp::from_second(now.div_euclid(1000)).unwrap_or(Timestamp::UNIX_EPOCH));
     let before = deployment.status.clone().unwrap_or_default();
     let available = facts.reports.bases_available;
-    let live = |set: &SetView<'_>| set.live;
+    let live = |set: &SetView<'_>| set.counts.live;
     let mut status = ModuleDeploymentStatus {
         replicas: count(facts.sets.iter().map(live).sum()),
         available_replicas: count(available),
         ready_replicas: count(facts.reports.bases_ready),
         updated_replicas: count(facts.newest.map_or(0, live)),
-        upgrading_replicas: count(facts.newest.map_or(0, |set| set.upgrading)),
-        updated_ready_replicas: count(facts.newest.map_or(0, |set| set.ready)),
-        updated_available_replicas: count(facts.newest.map_or(0, |set| set.available)),
+        upgrading_replicas: count(facts.newest.map_or(0, |set| set.counts.upgrading)),
+        updated_ready_replicas: count(facts.newest.map_or(0, |set| set.counts.ready)),
+        updated_available_replicas: count(facts.newest.map_or(0, |set| set.counts.available)),
         collision_count: before.collision_count,
         selector: deployment.module().map(|module| format!("{}=true", names::traffic_label(&module.name))),
         conditions: before.conditions,

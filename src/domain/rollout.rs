@@ -18,6 +18,10 @@ pub struct SetCounts {
     pub existing: u32,
     /// Modules that aren't ending, on a base that is alive.
     pub live: u32,
+    /// Of those: active.
+    pub ready: u32,
+    /// Of those: being installed.
+    pub upgrading: u32,
     /// Of an older revision: those of them on a base where the newest revision is available. They serve nobody any more.
     pub covered: u32,
 }
@@ -176,7 +180,7 @@ mod tests {
     }
 
     fn set(desired: u32, available: u32, existing: u32) -> SetCounts {
-        SetCounts { desired, available, existing, live: existing, covered: 0 }
+        SetCounts { desired, available, existing, live: existing, ..SetCounts::default() }
     }
 
     fn next(policy: &str, desired: u32, target: u32, new: SetCounts, old: &[SetCounts]) -> (u32, Vec<u32>) {

@@ -70,8 +70,8 @@ pub enum BizState {
 }
 
 /// What is known of a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Observation {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation<'a> {
     /// Never asked, or something happened since whose outcome is unknown.
     Unknown,
     /// The confirmed versions.
@@ -79,11 +79,11 @@ pub enum Observation {
         /// When the list was confirmed (milliseconds).
         at: i64,
         /// Version and state.
-        versions: BTreeMap<String, BizState>,
+        versions: &'a BTreeMap<String, BizState>,
     },
 }
 
-impl Observation {
+impl Observation<'_> {
     /// The state of one version; the outer `None` is unknown, the inner one absent.
     pub fn state_of(&self, version: &str) -> Option<Option<BizState>> {
         match self {
@@ -175,7 +175,7 @@ fn is_complete(wishes: &[Wish]) -> bool {
 }
 
 /// The next command for a slot.
-pub fn plan_slot(wishes: &[Wish], observation: &Observation, history: &History, now: i64) -> Step {
+pub fn plan_slot(wishes: &[Wish], observation: Observation<'_>, history: &History, now: i64) -> Step {
     let Some(owner) = holder(wishes) else { return Step::Idle };
     let mine: Vec<&Wish> = wishes.iter().filter(|wish| wish.owner == owner).collect();
     let Observation::Known { at, versions } = observation else {
@@ -199,7 +199,7 @@ pub fn plan_slot(wishes: &[Wish], observation: &Observation, history: &History, 
         gated(history, &version, now, step)
     }));
     for wish in &running {
-        steps.push(plan_run(wish, wishes, *at, versions, history, now));
+        steps.push(plan_run(wish, wishes, at, versions, history, now));
     }
     if let Some(version) = to_activate(&running, versions) {
         steps.push(gated(history, &version, now, Step::Switch { version: version.clone() }));
@@ -319,12 +319,12 @@ fn to_activate(running: &[&Wish], versions: &BTreeMap<String, BizState>) -> Opti
 }
 
 /// How things stand for the Module `module`; `None` where it has no wish here.
-pub fn verdict(module: &str, wishes: &[Wish], observation: &Observation, history: &History) -> Option<Verdict> {
+pub fn verdict(module: &str, wishes: &[Wish], observation: Observation<'_>, history: &History) -> Option<Verdict> {
     let wish = wishes.iter().find(|wish| wish.module == module)?;
     Some(verdict_of(wish, wishes, observation, history))
 }
 
-fn verdict_of(wish: &Wish, wishes: &[Wish], observation: &Observation, history: &History) -> Verdict {
+fn verdict_of(wish: &Wish, wishes: &[Wish], observation: Observation<'_>, history: &History) -> Verdict {
     let holder = holder(wishes).unwrap_or(&wish.owner);
     let contested = wish.owner != holder;
     let record = history.get(&wish.version);
@@ -367,7 +367,7 @@ fn verdict_of(wish: &Wish, wishes: &[Wish], observation: &Observation, history: 
     }
 }
 
-fn inactive(wish: &Wish, wishes: &[Wish], observation: &Observation, record: Option<&VersionHistory>) -> Verdict {
+fn inactive(wish: &Wish, wishes: &[Wish], observation: Observation<'_>, record: Option<&VersionHistory>) -> Verdict {
     let newer_active = wishes.iter().any(|other| {
         other.kind == WishKind::Run
             && other.revision > wish.revision
@@ -412,9 +412,10 @@ mod tests {
         wish(module, version, revision, WishKind::Leave { drained: true })
     }
 
-    fn known(versions: &[(&str, BizState)]) -> Observation {
+    fn known(versions: &[(&str, BizState)]) -> Observation<'static> {
         let versions = versions.iter().map(|(version, state)| ((*version).to_owned(), *state)).collect();
-        Observation::Known { at: NOW, versions }
+        // A table of a test lives as long as the test.
+        Observation::Known { at: NOW, versions: Box::leak(Box::new(versions)) }
     }
 
     fn install(version: &str) -> Step {
@@ -438,7 +439,7 @@ mod tests {
             wish
         };
         let undrained = wish("a", "1", 1, WishKind::Leave { drained: false });
-        let cases: Vec<(&str, Vec<Wish>, Observation, Step)> = vec![
+        let cases: Vec<(&str, Vec<Wish>, Observation<'_>, Step)> = vec![
             ("nothing is done on an unknown state", vec![run("a", "1", 1)], Observation::Unknown, Step::Look),
             ("absent is installed", vec![run("a", "1", 1)], known(&[]), install("1")),
             ("active is left alone", vec![run("a", "1", 1)], known(&[("1", Active)]), Step::Idle),
@@ -510,7 +511,7 @@ mod tests {
             ("nobody wishes, nothing happens", vec![], known(&[("1", Active)]), Step::Idle),
         ];
         for (name, wishes, observation, step) in cases {
-            assert_eq!(plan_slot(&wishes, &observation, &History::new(), NOW), step, "{name}");
+            assert_eq!(plan_slot(&wishes, observation, &History::new(), NOW), step, "{name}");
         }
     }
 
@@ -518,7 +519,7 @@ mod tests {
     fn a_leftover_of_the_own_revisions_is_removed() {
         let mut wish = run("a", "2", 2);
         wish.own_versions = vec!["1".into(), "2".into()];
-        assert_eq!(plan_slot(&[wish], &known(&[("1", Active)]), &History::new(), NOW), uninstall("1"));
+        assert_eq!(plan_slot(&[wish], known(&[("1", Active)]), &History::new(), NOW), uninstall("1"));
     }
 
     #[test]
@@ -529,11 +530,11 @@ mod tests {
         old.own_versions = vec!["1".into(), "2".into()];
         old.mates = vec!["b".into()];
         let there = known(&[("1", Inactive), ("2", Active)]);
-        assert_eq!(plan_slot(&[old.clone()], &there, &History::new(), NOW), Step::Idle);
-        assert_eq!(verdict("a", &[old.clone()], &there, &History::new()), Some(Verdict::Unknown));
+        assert_eq!(plan_slot(&[old.clone()], there, &History::new(), NOW), Step::Idle);
+        assert_eq!(verdict("a", &[old.clone()], there, &History::new()), Some(Verdict::Unknown));
         let both = [old, run("b", "2", 2)];
-        assert_eq!(plan_slot(&both, &there, &History::new(), NOW), Step::Idle);
-        assert_eq!(verdict("a", &both, &there, &History::new()), Some(Verdict::Superseded));
+        assert_eq!(plan_slot(&both, there, &History::new(), NOW), Step::Idle);
+        assert_eq!(verdict("a", &both, there, &History::new()), Some(Verdict::Superseded));
     }
 
     #[test]
@@ -546,9 +547,9 @@ mod tests {
         };
         let history = History::from([("1".to_owned(), failed)]);
         let wishes = [run("a", "1", 1)];
-        assert_eq!(plan_slot(&wishes, &known(&[]), &history, NOW), Step::WaitUntil(NOW + 500));
-        assert_eq!(plan_slot(&wishes, &known(&[]), &history, NOW + 500), install("1"));
-        assert_eq!(verdict("a", &wishes, &known(&[]), &history), Some(Verdict::Failed("no such file".into())));
+        assert_eq!(plan_slot(&wishes, known(&[]), &history, NOW), Step::WaitUntil(NOW + 500));
+        assert_eq!(plan_slot(&wishes, known(&[]), &history, NOW + 500), install("1"));
+        assert_eq!(verdict("a", &wishes, known(&[]), &history), Some(Verdict::Failed("no such file".into())));
     }
 
     #[test]
@@ -556,12 +557,12 @@ mod tests {
         let mut loser = run("b", "2", 9);
         loser.owner = "other".into();
         let mut wishes = vec![run("a", "1", 1), loser];
-        assert_eq!(plan_slot(&wishes, &known(&[]), &History::new(), NOW), install("1"));
-        assert_eq!(verdict("b", &wishes, &known(&[]), &History::new()), Some(Verdict::Contested("d".into())));
+        assert_eq!(plan_slot(&wishes, known(&[]), &History::new(), NOW), install("1"));
+        assert_eq!(verdict("b", &wishes, known(&[]), &History::new()), Some(Verdict::Contested("d".into())));
         wishes[1].kind = WishKind::Leave { drained: true };
         wishes[1].version = "1".into();
-        assert_eq!(plan_slot(&wishes, &known(&[("1", Active)]), &History::new(), NOW), Step::Idle);
-        assert_eq!(verdict("b", &wishes, &known(&[("1", Active)]), &History::new()), Some(Verdict::Released));
+        assert_eq!(plan_slot(&wishes, known(&[("1", Active)]), &History::new(), NOW), Step::Idle);
+        assert_eq!(verdict("b", &wishes, known(&[("1", Active)]), &History::new()), Some(Verdict::Released));
     }
 
     #[test]
@@ -569,17 +570,17 @@ mod tests {
         let wishes = [leave("a", "1", 1)];
         let answered = VersionHistory { uninstall_answered: true, ..VersionHistory::default() };
         let answered = History::from([("1".to_owned(), answered)]);
-        assert_eq!(verdict("a", &wishes, &known(&[]), &History::new()), Some(Verdict::Waiting));
-        assert_eq!(verdict("a", &wishes, &known(&[]), &answered), Some(Verdict::Released));
-        assert_eq!(verdict("a", &wishes, &known(&[("1", Active)]), &answered), Some(Verdict::Waiting));
-        assert_eq!(verdict("a", &wishes, &Observation::Unknown, &answered), Some(Verdict::Waiting));
+        assert_eq!(verdict("a", &wishes, known(&[]), &History::new()), Some(Verdict::Waiting));
+        assert_eq!(verdict("a", &wishes, known(&[]), &answered), Some(Verdict::Released));
+        assert_eq!(verdict("a", &wishes, known(&[("1", Active)]), &answered), Some(Verdict::Waiting));
+        assert_eq!(verdict("a", &wishes, Observation::Unknown, &answered), Some(Verdict::Waiting));
     }
 
     #[test]
     fn verdicts_of_running_modules() {
         let both = [run("a", "1", 1), run("b", "2", 2)];
         let history = History::new();
-        let told = |versions: &[(&str, BizState)], module| verdict(module, &both, &known(versions), &history);
+        let told = |versions: &[(&str, BizState)], module| verdict(module, &both, known(versions), &history);
         assert_eq!(told(&[("1", Inactive), ("2", Active)], "a"), Some(Verdict::Superseded));
         assert_eq!(told(&[("1", Inactive)], "a"), Some(Verdict::Inactive));
         assert_eq!(told(&[("1", Active), ("2", Active)], "b"), Some(Verdict::Active));

@@ -6,6 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use super::{
+    module::{Told, UNREACHABLE_AFTER_MS},
+    slot::Verdict,
+};
 use crate::api::keys::label;
 
 /// What one slot of the pod wants of its traffic label.
@@ -17,6 +21,32 @@ pub enum Traffic {
     Off,
     /// Nobody knows: as it is.
     Keep,
+}
+
+impl Traffic {
+    /// What one Module wants of its slot's label; `leaving`: it, or its pod, is on its way out.
+    pub fn wanted(leaving: bool, told: Option<&Told>, now: i64) -> Self {
+        let unreachable = |told: &Told| told.silent_since.is_some_and(|since| now >= since + UNREACHABLE_AFTER_MS);
+        match told {
+            _ if leaving => Self::Off,
+            None => Self::Keep,
+            Some(told) => match told.verdict {
+                Verdict::Active if unreachable(told) => Self::Keep,
+                Verdict::Active => Self::On,
+                Verdict::Unknown => Self::Keep,
+                _ => Self::Off,
+            },
+        }
+    }
+
+    /// What two Modules of one slot want together: it serves if any of them does, and is off only where all are off.
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::On, _) | (_, Self::On) => Self::On,
+            (Self::Keep, _) | (_, Self::Keep) => Self::Keep,
+            (Self::Off, Self::Off) => Self::Off,
+        }
+    }
 }
 
 /// The labels to change on a pod.
@@ -103,6 +133,28 @@ mod tests {
         let changes: Vec<_> = patch.changes.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
         assert_eq!(changes, expected);
         assert!(patch.urgent);
+    }
+
+    #[test]
+    fn only_a_known_state_changes_a_label() {
+        let told = |verdict, silent_since| Told { verdict, since: 0, silent_since, silence: None };
+        let now = 100_000;
+        for (name, leaving, told, wanted) in [
+            ("active", false, Some(told(Verdict::Active, None)), Traffic::On),
+            ("active, silent for a moment", false, Some(told(Verdict::Active, Some(now - 1))), Traffic::On),
+            ("active, silent for long", false, Some(told(Verdict::Active, Some(now - 60_000))), Traffic::Keep),
+            ("leaving", true, Some(told(Verdict::Active, None)), Traffic::Off),
+            ("leaving, nothing known", true, None, Traffic::Off),
+            ("nothing known", false, None, Traffic::Keep),
+            ("unknown", false, Some(told(Verdict::Unknown, None)), Traffic::Keep),
+            ("superseded", false, Some(told(Verdict::Superseded, None)), Traffic::Off),
+            ("failed", false, Some(told(Verdict::Failed("no".into()), None)), Traffic::Off),
+        ] {
+            assert_eq!(Traffic::wanted(leaving, told.as_ref(), now), wanted, "{name}");
+        }
+        assert_eq!(Traffic::Off.or(Traffic::On), Traffic::On);
+        assert_eq!(Traffic::Keep.or(Traffic::Off), Traffic::Keep);
+        assert_eq!(Traffic::Off.or(Traffic::Off), Traffic::Off);
     }
 
     #[test]

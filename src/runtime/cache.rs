@@ -46,13 +46,21 @@ pub struct Cache<K: Kind> {
     recent: RwLock<HashMap<ObjectRef<K>, Arc<K>>>,
     /// Whether the first list has been read to its end.
     complete: AtomicBool,
+    /// Drops what nobody reads of this kind.
+    drop_unread: fn(&mut K),
 }
 
 impl<K: Kind> Cache<K> {
-    /// A cache and the writer that its watch needs.
-    pub fn new() -> (Arc<Self>, Writer<K>) {
+    /// A cache and the writer that its watch needs. Whatever comes in, by the watch or as the answer to an own write,
+    /// is kept without what nobody reads.
+    pub fn new(drop_unread: fn(&mut K)) -> (Arc<Self>, Writer<K>) {
         let (store, writer) = kube::runtime::reflector::store();
-        (Arc::new(Self { store, recent: RwLock::default(), complete: AtomicBool::new(false) }), writer)
+        (Arc::new(Self { store, recent: RwLock::default(), complete: AtomicBool::new(false), drop_unread }), writer)
+    }
+
+    fn strip(&self, object: &mut K) {
+        object.meta_mut().managed_fields = None;
+        (self.drop_unread)(object);
     }
 
     /// The watch's store.
@@ -112,7 +120,9 @@ impl<K: Kind> Cache<K> {
     }
 
     /// Remembers the answer to an own write, unless the watch has shown the object's end meanwhile.
-    pub fn put(&self, object: Arc<K>) {
+    pub fn put(&self, mut object: K) {
+        self.strip(&mut object);
+        let object = Arc::new(object);
         let key = bare(&ObjectRef::from_obj(&*object));
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         // The end of an object takes it out of the store first and out of `recent` then, under this lock.
@@ -169,10 +179,10 @@ pub async fn follow<K: Kind>(
     cache: Arc<Cache<K>>,
     writer: Writer<K>,
     health: WatchHealth,
-    strip: impl Fn(&mut K) + Send + 'static,
     on_change: impl Fn(Change<K>),
 ) {
-    let events = events.default_backoff().modify(strip).reflect(writer);
+    let stripping = Arc::clone(&cache);
+    let events = events.default_backoff().modify(move |object| stripping.strip(object)).reflect(writer);
     let mut events = std::pin::pin!(events);
     // Objects known before the current relist began.
     let mut before: HashMap<ObjectRef<K>, Arc<K>> = HashMap::new();

@@ -27,7 +27,7 @@ use super::client::{Client, Endpoint, NoAnswer};
 use crate::{
     domain::{
         module::Told,
-        slot::{BizState, Verdict, Wish},
+        slot::{BizState, Wish},
     },
     runtime::clock::Clock,
 };
@@ -233,14 +233,16 @@ type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (Command, Option
 /// The task of one conversation.
 async fn converse(sessions: Arc<Sessions>, session: Arc<Session>) {
     let mut running: Running<'_> = FuturesUnordered::new();
-    let mut known: HashMap<String, (Verdict, bool)> = HashMap::new();
     loop {
         let now = sessions.clock.now();
         let commands = session.state().next(now);
         for command in commands {
             running.push(Box::pin(carry_out(&sessions, &session, command)));
         }
-        tell_news(&sessions, &session, &mut known, now);
+        let news = session.state().news(now);
+        for module in news {
+            sessions.world.wake(&session.base, &module);
+        }
         if running.is_empty() && sessions.end_if_idle(&session) {
             return;
         }
@@ -258,28 +260,6 @@ async fn converse(sessions: Arc<Sessions>, session: Arc<Session>) {
             () = session.changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-    }
-}
-
-fn tell_news(sessions: &Sessions, session: &Session, known: &mut HashMap<String, (Verdict, bool)>, now: i64) {
-    let mut news = Vec::new();
-    {
-        let mut state = session.state();
-        let modules = state.modules();
-        known.retain(|module, _| modules.iter().any(|(_, name)| name == module));
-        for (name, module) in modules {
-            let Some(told) = state.report(&name, &module, now) else {
-                continue;
-            };
-            let word = (told.verdict, told.silent_since.is_some());
-            if known.get(&module) != Some(&word) {
-                known.insert(module.clone(), word);
-                news.push(module);
-            }
-        }
-    }
-    for module in news {
-        sessions.world.wake(&session.base, &module);
     }
 }
 

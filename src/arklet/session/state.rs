@@ -18,7 +18,10 @@ use crate::arklet::{
 use crate::domain::{
     backoff,
     module::Told,
-    slot::{BizState, History, LOOK_AGAIN_MS, Observation, Step, Verdict, Wish, WishKind, plan_slot, verdict},
+    slot::{
+        BizState, History, LOOK_AGAIN_MS, Observation, Step, Verdict, VersionHistory, Wish, WishKind, plan_slot,
+        verdict,
+    },
 };
 
 /// How long to wait before a command that met an unfinished one is tried again (milliseconds).
@@ -46,7 +49,7 @@ struct Slot {
 #[derive(Debug)]
 pub struct State {
     slots: BTreeMap<String, Slot>,
-    list: Option<BTreeMap<String, BTreeMap<String, BizState>>>,
+    list: Option<List>,
     listed_at: i64,
     looking_since: Option<u64>,
     look_wanted: bool,
@@ -57,8 +60,23 @@ pub struct State {
     sequence: u64,
     seed: String,
     health_interval: i64,
-    told: BTreeMap<String, (Verdict, i64)>,
+    told: BTreeMap<String, Last>,
 }
+
+/// What a Module was last told.
+#[derive(Debug)]
+struct Last {
+    verdict: Verdict,
+    since: i64,
+    /// Whether the agent was silent when [`State::news`] last named the Module; `None` where it has yet to.
+    announced: Option<bool>,
+}
+
+/// The confirmed versions by biz name.
+type List = BTreeMap<String, BTreeMap<String, BizState>>;
+
+/// The versions of a biz that a base doesn't have.
+static NOTHING: BTreeMap<String, BizState> = BTreeMap::new();
 
 impl State {
     /// A conversation that hasn't begun. `seed` is the base pod's UID; `health_interval` in milliseconds.
@@ -100,6 +118,8 @@ impl State {
             None => {
                 self.sequence += 1;
                 slot.asked = self.sequence;
+                // Mostly the only one for ever.
+                slot.wishes.reserve_exact(1);
                 slot.wishes.push(wish);
             }
         }
@@ -143,11 +163,15 @@ impl State {
     /// The commands to begin at `now`; they count as under way from here on.
     pub fn next(&mut self, now: i64) -> Vec<Command> {
         let mut commands = Vec::new();
-        let mut names: Vec<(u64, String)> = self.slots.iter().map(|(name, slot)| (slot.asked, name.clone())).collect();
-        names.sort_unstable();
+        let steps = self.slots.iter().map(|(name, slot)| (slot.asked, name, self.step(name, slot, now)));
+        let mut due: Vec<(u64, String, Step)> = steps
+            .filter(|(.., step)| !matches!(step, Step::WaitUntil(_) | Step::Idle))
+            .map(|(asked, name, step)| (asked, name.clone(), step))
+            .collect();
+        due.sort_unstable_by_key(|(asked, ..)| *asked);
         let mut installs = self.installs();
-        for (_, name) in names {
-            match self.step(&name, now) {
+        for (_, name, step) in due {
+            match step {
                 // A look that is under way answers it, or says that it can't.
                 Step::Look => self.look_wanted |= self.looking_since.is_none(),
                 Step::Install { .. } if installs >= INSTALLS_AT_ONCE => {}
@@ -189,17 +213,14 @@ impl State {
         (self.installs() == 0).then(|| self.next_look.max(self.listed_at + self.health_interval))
     }
 
-    fn step(&self, name: &str, now: i64) -> Step {
-        let Some(slot) = self.slots.get(name) else {
-            return Step::Idle;
-        };
+    fn step(&self, name: &str, slot: &Slot, now: i64) -> Step {
         if slot.in_flight.is_some() {
             return Step::Idle;
         }
         if let Some((_, version)) = slot.strays.first() {
             return Step::Uninstall { version: version.clone() };
         }
-        plan_slot(&slot.wishes, &self.observation(name, slot), &slot.history, now)
+        plan_slot(&slot.wishes, observation(self.list.as_ref(), self.listed_at, name, slot), &slot.history, now)
     }
 
     fn begin(&mut self, name: &str, command: Command) -> Command {
@@ -214,20 +235,11 @@ impl State {
         command
     }
 
-    fn observation(&self, name: &str, slot: &Slot) -> Observation {
-        match &self.list {
-            Some(list) if !slot.unknown => {
-                Observation::Known { at: self.listed_at, versions: list.get(name).cloned().unwrap_or_default() }
-            }
-            _ => Observation::Unknown,
-        }
-    }
-
     /// When [`State::next`] has to be asked again if nothing happens before.
     pub fn deadline(&self, now: i64) -> i64 {
         let mut at = self.look_at().unwrap_or(i64::MAX);
-        for name in self.slots.keys() {
-            if let Step::WaitUntil(until) = self.step(name, now) {
+        for (name, slot) in &self.slots {
+            if let Step::WaitUntil(until) = self.step(name, slot, now) {
                 at = at.min(until);
             }
         }
@@ -256,6 +268,10 @@ impl State {
             (command, _) => self.unclear(command.name().unwrap_or_default()),
         }
         self.slots.retain(|_, slot| !slot.wishes.is_empty() || slot.in_flight.is_some() || !slot.strays.is_empty());
+        if let Some(slot) = command.name().and_then(|name| self.slots.get_mut(name)) {
+            // What says nothing needn't be kept, a thousand times over.
+            slot.history.retain(|_, record| *record != VersionHistory::default());
+        }
     }
 
     fn looked(&mut self, result: Result<Vec<Biz>, NoAnswer>, now: i64) {
@@ -265,7 +281,7 @@ impl State {
             Err(no_answer) => return self.no_list(&no_answer, now),
         };
         self.heard(now);
-        let mut fresh: BTreeMap<String, BTreeMap<String, BizState>> = BTreeMap::new();
+        let mut fresh = List::new();
         for biz in biz {
             if let Some(state) = known_state(&biz.state) {
                 fresh.entry(biz.name).or_default().insert(biz.version, state);
@@ -312,13 +328,13 @@ impl State {
     }
 
     fn installed(&mut self, name: &str, version: &str, outcome: InstallOutcome, now: i64) {
-        let record = self.slots.get_mut(name).and_then(|slot| slot.history.get_mut(version));
-        if let Some(record) = record {
-            match &outcome {
-                InstallOutcome::NoAnswer(NoAnswer::Unknown(_)) => record.install_unclear = true,
-                InstallOutcome::NoAnswer(NoAnswer::NotSent(_)) | InstallOutcome::Conflict => {}
-                _ => record.install_unclear = false,
-            }
+        let unclear = match &outcome {
+            InstallOutcome::NoAnswer(NoAnswer::Unknown(_)) => Some(true),
+            InstallOutcome::NoAnswer(NoAnswer::NotSent(_)) | InstallOutcome::Conflict => None,
+            _ => Some(false),
+        };
+        if let (Some(unclear), Some(slot)) = (unclear, self.slots.get_mut(name)) {
+            slot.history.entry(version.to_owned()).or_default().install_unclear = unclear;
         }
         match outcome {
             InstallOutcome::Installed(state) => {
@@ -498,16 +514,32 @@ impl State {
         self.look_wanted = true;
     }
 
-    /// What the Module `module` in the slot `name` is told, and whether it is news.
+    /// What the Module `module` in the slot `name` is told.
     pub fn report(&mut self, name: &str, module: &str, now: i64) -> Option<Told> {
         let slot = self.slots.get(name)?;
-        let verdict = verdict(module, &slot.wishes, &self.observation(name, slot), &slot.history)?;
-        let entry = self.told.entry(module.to_owned()).or_insert_with(|| (verdict.clone(), now));
-        if entry.0 != verdict {
-            *entry = (verdict, now);
-        }
-        let (verdict, since) = entry.clone();
+        let observation = observation(self.list.as_ref(), self.listed_at, name, slot);
+        let verdict = verdict(module, &slot.wishes, observation, &slot.history)?;
+        let last = note(&mut self.told, module, verdict, now);
+        let (verdict, since) = (last.verdict.clone(), last.since);
         Some(Told { verdict, since, silent_since: self.silent_since, silence: self.silence.clone() })
+    }
+
+    /// The Modules that have something new to hear since this was last asked.
+    pub fn news(&mut self, now: i64) -> Vec<String> {
+        let silent = self.silent_since.is_some();
+        let mut news = Vec::new();
+        for (name, slot) in &self.slots {
+            let observation = observation(self.list.as_ref(), self.listed_at, name, slot);
+            for wish in &slot.wishes {
+                let Some(verdict) = verdict(&wish.module, &slot.wishes, observation, &slot.history) else { continue };
+                let last = note(&mut self.told, &wish.module, verdict, now);
+                if last.announced != Some(silent) {
+                    last.announced = Some(silent);
+                    news.push(wish.module.clone());
+                }
+            }
+        }
+        news
     }
 
     /// Whether the agent didn't answer when it was last asked.
@@ -515,16 +547,8 @@ impl State {
         self.silent_since.is_some()
     }
 
-    /// Every Module with a wish here, with its slot's name.
-    pub fn modules(&self) -> Vec<(String, String)> {
-        let wishes = |(name, slot): (&String, &Slot)| {
-            slot.wishes.iter().map(|wish| (name.clone(), wish.module.clone())).collect::<Vec<_>>()
-        };
-        self.slots.iter().flat_map(wishes).collect()
-    }
-
     /// The last confirmed list.
-    pub fn list(&self) -> Option<&BTreeMap<String, BTreeMap<String, BizState>>> {
+    pub fn list(&self) -> Option<&List> {
         self.list.as_ref()
     }
 
@@ -535,6 +559,27 @@ impl State {
         }
         self.list.as_ref().map(|list| list.get(name).cloned().unwrap_or_default())
     }
+}
+
+/// What is known of the slot `name`.
+fn observation<'a>(list: Option<&'a List>, listed_at: i64, name: &str, slot: &Slot) -> Observation<'a> {
+    match list {
+        Some(list) if !slot.unknown => {
+            Observation::Known { at: listed_at, versions: list.get(name).unwrap_or(&NOTHING) }
+        }
+        _ => Observation::Unknown,
+    }
+}
+
+/// Notes how things stand for a Module, and since when.
+fn note<'a>(told: &'a mut BTreeMap<String, Last>, module: &str, verdict: Verdict, now: i64) -> &'a mut Last {
+    let news = told.get(module).is_none_or(|last| last.verdict != verdict);
+    let last = told.entry(module.to_owned());
+    let last = last.or_insert_with(|| Last { verdict: verdict.clone(), since: now, announced: None });
+    if news {
+        *last = Last { verdict, since: now, announced: None };
+    }
+    last
 }
 
 fn record_failure(slot: &mut Slot, version: &str, error: String, seed: &str, now: i64) {

@@ -8,7 +8,7 @@ mod user;
 #[path = "state_tests/world.rs"]
 mod world;
 
-use proptest::{prelude::*, test_runner::RngSeed};
+use proptest::prelude::*;
 
 use self::{
     user::Event,
@@ -43,7 +43,7 @@ fn setup() -> impl Strategy<Value = Setup> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(300), max_shrink_iters: 4_000, failure_persistence: None, rng_seed: rng_seed(), ..ProptestConfig::default() })]
+    #![proptest_config(crate::sweep::config(300, 4_000))]
 
     #[test]
     fn whatever_happens_the_rules_hold_and_the_wishes_come_true(
@@ -55,21 +55,4 @@ proptest! {
             return Err(TestCaseError::fail(format!("{why}\n{}", world.trace())));
         }
     }
-}
-
-/// `PROPTEST_CASES` raises the number.
-/// The usual run walks the same worlds each time, so that a red build is about the change and not about luck. A sweep,
-/// that is a number of cases by `PROPTEST_CASES`, walks new ones; `PROPTEST_RNG_SEED` repeats it.
-fn rng_seed() -> RngSeed {
-    let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|text| text.parse().ok());
-    match given {
-        Some(seed) => RngSeed::Fixed(seed),
-        None if std::env::var_os("PROPTEST_CASES").is_some() => RngSeed::Random,
-        None => RngSeed::Fixed(1),
-    }
-}
-
-fn cases(usual: u32) -> u32 {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(usual)
 }

@@ -22,9 +22,9 @@ use crate::{
     runtime::kinds::BasePod,
 };
 
-/// Labels of one pod are patched at most once in this time (milliseconds): a base that gets twenty modules gets a few
-/// patches. Short, because a Module becomes Available only with its label.
-const LABEL_PACE: i64 = 250;
+/// While a base is installing more, its labels are patched at most once in this time (milliseconds): one that gets twenty
+/// modules gets a few patches. Short, because a Module becomes Available only with its label.
+const LABEL_PACE: i64 = 1_000;
 
 /// One look at one base pod.
 pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Action, Error> {
@@ -36,14 +36,15 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
     if modules.is_empty() && context.bases.holders(&namespace, &pod.name_any()).is_empty() {
         return Ok(Action::await_change());
     }
-    let slots = slots(&context, &pod, &modules);
+    let (slots, more) = slots(&context, &pod, &modules);
     let template = context.bases.template_labels(&namespace, &pod.name_any());
     let patch = plan_labels(pod.labels(), &template, &slots);
     let key = format!("pod/{}", pod.uid());
     if patch.changes.is_empty() {
         return Ok(Action::await_change());
     }
-    if let Err(later) = context.may_write(&key, patch.urgent, LABEL_PACE, context.clock.now()) {
+    let pace = if more { LABEL_PACE } else { 0 };
+    if let Err(later) = context.may_write(&key, patch.urgent, pace, context.clock.now()) {
         return Ok(until(&context, Some(later)));
     }
     let body = json!({ "metadata": { "uid": pod.uid(), "labels": patch.changes } });
@@ -56,35 +57,19 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
     Ok(Action::await_change())
 }
 
-/// What each slot of the pod wants of its traffic label. On a pod that is ending every slot wants it off.
-fn slots(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> BTreeMap<String, Traffic> {
+/// What each slot of the pod wants of its traffic label, and whether more of them are about to become active.
+fn slots(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> (BTreeMap<String, Traffic>, bool) {
     let mut slots: BTreeMap<String, Traffic> = BTreeMap::new();
+    let mut more = false;
     for module in modules {
         let Some(info) = &module.spec.module else { continue };
-        let key = names::traffic_label(&info.name);
         let told = context.sessions.told(pod.uid(), &info.name, &module.name_any());
-        let unreachable = told
-            .as_ref()
-            .and_then(|told| told.silent_since)
-            .is_some_and(|since| context.clock.now() >= since + crate::domain::module::UNREACHABLE_AFTER_MS);
-        let wants = match told.map(|told| told.verdict) {
-            _ if fleet::is_leaving(module) || pod.is_ending() => Traffic::Off,
-            Some(Verdict::Active) if unreachable => Traffic::Keep,
-            Some(Verdict::Active) => Traffic::On,
-            Some(Verdict::Unknown) | None => Traffic::Keep,
-            Some(_) => Traffic::Off,
-        };
-        let known = slots.entry(key).or_insert(wants);
-        *known = stronger(*known, wants);
+        // On a pod that is ending every slot wants it off.
+        let leaving = fleet::is_leaving(module) || pod.is_ending();
+        more |= told.as_ref().is_some_and(|told| told.verdict == Verdict::Installing);
+        let wanted = Traffic::wanted(leaving, told.as_ref(), context.clock.now());
+        let slot = slots.entry(names::traffic_label(&info.name)).or_insert(wanted);
+        *slot = slot.or(wanted);
     }
-    slots
-}
-
-/// A slot serves if any of its Modules does; it is off only where all are off.
-fn stronger(one: Traffic, other: Traffic) -> Traffic {
-    match (one, other) {
-        (Traffic::On, _) | (_, Traffic::On) => Traffic::On,
-        (Traffic::Keep, _) | (_, Traffic::Keep) => Traffic::Keep,
-        (Traffic::Off, Traffic::Off) => Traffic::Off,
-    }
+    (slots, more)
 }

@@ -155,8 +155,8 @@ fn bases_known(context: &Context, set: &ModuleReplicaSet) -> bool {
 fn set_of(context: &Context, module: &Module) -> Option<Arc<ModuleReplicaSet>> {
     let namespace = module.namespace()?;
     let label = module.labels().get(label::MODULE_REPLICA_SET)?;
-    context.sets.named(&namespace, label).or_else(|| {
-        let sets = context.sets.all();
+    context.sets.cache.named(&namespace, label).or_else(|| {
+        let sets = context.sets.cache.all();
         sets.into_iter().find(|set| {
             set.namespace().as_deref() == Some(namespace.as_str()) && names::label_safe(&set.name_any()) == *label
         })
@@ -258,12 +258,8 @@ fn own_versions(context: &Context, module: &Module) -> Vec<String> {
     else {
         return vec![];
     };
-    let sets = context.sets.all();
-    let ours = sets.iter().filter(|set| {
-        set.namespace().as_deref() == Some(namespace.as_str())
-            && set.labels().get(label::MODULE_DEPLOYMENT) == Some(deployment)
-    });
-    ours.filter_map(|set| set.module().map(|module| module.version.clone())).collect()
+    let ours = context.sets.labelled(&namespace, deployment);
+    ours.iter().filter_map(|set| set.module().map(|module| module.version.clone())).collect()
 }
 
 /// A web context clash comes as one line of a stack trace; say what to do about it.

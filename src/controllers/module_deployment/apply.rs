@@ -35,12 +35,12 @@ pub async fn apply(
             patch["metadata"]["resourceVersion"] = json!(deployment.resource_version());
         }
         let patched = context.ops.patch::<ModuleDeployment>(&namespace, &name, &patch).await?;
-        context.deployments.put(Arc::new(patched));
+        context.deployments.put(patched);
     }
     for mut change in plan.change {
         change.patch["metadata"]["uid"] = json!(change.uid);
         let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch).await?;
-        context.sets.put(Arc::new(patched));
+        context.sets.cache.put(patched);
         context.queues.sets.push_named(&namespace, &change.name);
     }
     if let Some(set) = plan.create.take() {
@@ -107,7 +107,7 @@ async fn create(context: &Context, namespace: &str, set: &ModuleReplicaSet) -> R
 
 async fn delete(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
     if let Some(ending) = context.ops.delete::<ModuleReplicaSet>(namespace, name, uid).await? {
-        context.sets.put(Arc::new(ending));
+        context.sets.cache.put(ending);
         context.queues.sets.push_named(namespace, name);
     }
     Ok(())
@@ -130,7 +130,7 @@ async fn write_status(
     }
     let patch = json!({ "metadata": { "uid": deployment.uid() }, "status": patch });
     let patched = context.ops.patch_status::<ModuleDeployment>(&namespace, &name, &patch).await?;
-    context.deployments.put(Arc::new(patched));
+    context.deployments.put(patched);
     Ok(None)
 }
 
@@ -150,7 +150,7 @@ async fn release(context: &Context, deployment: &ModuleDeployment) -> Result<(),
     let ours = [finalizer::REPLICA_SET_EXISTED, finalizer::MODULE_EXISTED];
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
     if let Some(released) = context.ops.release(deployment, &ours).await? {
-        context.deployments.put(Arc::new(released));
+        context.deployments.put(released);
     }
     context.forget_pace(&format!("md/{namespace}/{name}"));
     Ok(())

@@ -7,15 +7,12 @@ use kube::ResourceExt;
 
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, condition},
-    controllers::{
-        context::Context,
-        fleet::{self, Counts},
-    },
+    controllers::{context::Context, fleet},
     domain::{
         deployment::{Base, Reports, SetView, number},
         names,
-        placement::{self, Ineligible},
         replicas::PEER,
+        rollout::SetCounts,
     },
     runtime::{
         bases::{BaseKey, BaseState},
@@ -25,7 +22,7 @@ use crate::{
 
 /// Replica sets and counts of one deployment.
 pub struct Observed {
-    sets: Vec<(Arc<ModuleReplicaSet>, Counts)>,
+    sets: Vec<(Arc<ModuleReplicaSet>, SetCounts)>,
     pub reports: Reports,
     base_uid: String,
 }
@@ -43,18 +40,7 @@ impl Observed {
 
     /// The replica sets for the plan.
     pub fn sets(&self) -> Vec<SetView<'_>> {
-        self.sets
-            .iter()
-            .map(|(object, counts)| SetView {
-                object,
-                existing: counts.existing,
-                live: counts.live,
-                ready: counts.ready,
-                available: counts.available,
-                upgrading: counts.upgrading,
-                covered: counts.covered,
-            })
-            .collect()
+        self.sets.iter().map(|(object, counts)| SetView { object, counts: *counts }).collect()
     }
 }
 
@@ -73,7 +59,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         let of_set = context.modules.of_set(namespace, &set.name_any());
         // Modules of a former base are counted too: they serve until the move is done.
         let mut counts =
-            fleet::count(&of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
+            fleet::count(&set, &of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
         if newest.as_ref() != Some(&set.name_any()) {
             counts.covered = fleet::covered(&of_set, &of_newest);
         }
@@ -112,26 +98,10 @@ fn is_gone(context: &Context, namespace: &str, uid: &str, modules: &[Arc<Module>
     pod.is_none_or(|pod| pod.uid() != uid || pod.is_ending())
 }
 
-/// In peer mode: base pods that carry our Module and aren't ending, plus eligible ones.
 fn peers(context: &Context, deployment: &ModuleDeployment, base: &BaseKey, modules: &[Arc<Module>]) -> u32 {
-    let Some(module) = deployment.module() else { return 0 };
-    if deployment.spec.replicas != Some(PEER) {
-        return 0;
-    }
-    let carrying: HashSet<&str> =
-        modules.iter().filter(|module| !fleet::is_leaving(module)).filter_map(|m| index::base_uid(m)).collect();
+    let Some(module) = deployment.module().filter(|_| deployment.spec.replicas == Some(PEER)) else { return 0 };
     let label = names::label_safe(&deployment.name_any());
-    let places = fleet::places(context, base, &module.name, &label);
-    let counts = |place: &&placement::Base| {
-        let full = place.max_slots.is_some_and(|max| place.slots >= max);
-        match place.closed {
-            Some(Ineligible::Ending) => false,
-            _ if carrying.contains(place.uid.as_str()) => true,
-            Some(_) => false,
-            None => !place.taken && !full,
-        }
-    };
-    u32::try_from(places.iter().filter(counts).count()).unwrap_or(u32::MAX)
+    fleet::peers(&fleet::places(context, base, &module.name, &label), modules)
 }
 
 fn blocked(modules: &[Arc<Module>]) -> Option<String> {

@@ -35,7 +35,7 @@ async fn create(context: &Context, set: &ModuleReplicaSet, module: Arc<Module>) 
     let namespace = module.namespace().unwrap_or_default();
     match context.ops.create(&namespace, &*module).await {
         Ok(created) => {
-            context.modules.cache.put(Arc::new(created));
+            context.modules.cache.put(created);
             Ok(())
         }
         Err(error) => {
@@ -59,7 +59,7 @@ async fn taken(context: &Context, set: &ModuleReplicaSet, module: &Module, error
     if ours {
         // In place of what was to be created, unless the watch has shown its end meanwhile: then nothing would ever
         // take it out again.
-        context.modules.cache.put(Arc::new(found));
+        context.modules.cache.put(found);
         return Ok(());
     }
     Err(error.into())
@@ -85,7 +85,7 @@ pub async fn add_finalizer(context: &Context, set: &ModuleReplicaSet) -> Result<
     } });
     let namespace = set.namespace().unwrap_or_default();
     let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch).await?;
-    context.sets.put(Arc::new(patched));
+    context.sets.cache.put(patched);
     context.queues.sets.push_named(&namespace, &set.name_any());
     Ok(())
 }

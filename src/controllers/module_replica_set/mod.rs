@@ -22,7 +22,7 @@ use crate::api::{
 /// One look at one ModuleReplicaSet.
 pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = set.namespace().unwrap_or_default();
-    let Some(set) = context.sets.named(&namespace, &set.name_any()) else {
+    let Some(set) = context.sets.cache.named(&namespace, &set.name_any()) else {
         return Ok(Action::await_change());
     };
     if set.metadata.deletion_timestamp.is_some() {
@@ -53,7 +53,7 @@ async fn leave(context: &Context, set: &ModuleReplicaSet) -> Result<Action, Erro
         return Ok(Action::await_change());
     }
     if let Some(released) = context.ops.release(set, &[MODULE_EXISTED]).await? {
-        context.sets.put(Arc::new(released));
+        context.sets.cache.put(released);
     }
     context.forget_pace(&format!("mdrs/{namespace}/{}", set.name_any()));
     Ok(Action::await_change())

@@ -14,7 +14,10 @@ use crate::{
         names,
         placement::{Fleet, Placement, plan_placement},
     },
-    runtime::bases::{BaseKey, BaseState},
+    runtime::{
+        bases::{BaseKey, BaseState},
+        index,
+    },
 };
 
 /// What one replica set has to do.
@@ -47,7 +50,9 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     let _placing = context.placing.lock().unwrap_or_else(PoisonError::into_inner);
     let places = fleet::places(context, &base, &module, &fleet::deployment_label(set));
     let owner = owner(context, set);
-    let mut fleet = fleet::fleet(context, owner.as_deref(), &sets, places);
+    let modules = |set: &Arc<ModuleReplicaSet>| context.modules.of_set(&namespace, &set.name_any());
+    let peopled: Vec<_> = sets.iter().map(|set| (&**set, modules(set))).collect();
+    let mut fleet = fleet::fleet(owner.as_deref(), &peopled, places);
     if owner.is_some_and(|owner| context.sets_of(&owner).len() > sets.len()) {
         // In mid-move to another base Deployment what serves elsewhere isn't seen here: the rollout's word counts.
         fleet.floor = 0;
@@ -98,7 +103,7 @@ fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool
     let mut count = 0;
     let all_fit = live.all(|module| {
         count += 1;
-        let stays = crate::runtime::index::base_uid(module).is_some_and(|uid| staying.contains(uid));
+        let stays = index::base_uid(module).is_some_and(|uid| staying.contains(uid));
         is_as_wanted(module, set) && stays && !fleet::is_stuck(module) && !waits_beside_another(context, module)
     });
     all_fit && count == set.desired()
@@ -108,7 +113,7 @@ fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool
 fn waits_beside_another(context: &Context, module: &Module) -> bool {
     let deployment = |module: &Module| module.labels().get(label::MODULE_DEPLOYMENT).cloned();
     fleet::phase_of(module) != Some(Phase::Available)
-        && crate::runtime::index::base_uid(module).is_some_and(|uid| {
+        && index::base_uid(module).is_some_and(|uid| {
             let on_base = context.modules.on_base(uid);
             on_base.iter().any(|other| other.name_any() != module.name_any() && deployment(other) == deployment(module))
         })
@@ -143,24 +148,19 @@ fn base_of(context: &Context, set: &ModuleReplicaSet) -> Option<BaseKey> {
 
 /// The replica sets of the same deployment on the same base Deployment, this one included.
 fn siblings(context: &Context, set: &ModuleReplicaSet) -> Vec<Arc<ModuleReplicaSet>> {
-    let controller = |set: &ModuleReplicaSet| {
-        set.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+    let mut siblings = match index::controller_uid(set) {
+        Some(uid) => context.sets.controlled_by(uid),
+        None => context.sets.cache.named(&set.namespace().unwrap_or_default(), &set.name_any()).into_iter().collect(),
     };
-    let own = controller(set);
-    context
-        .sets
-        .all()
-        .into_iter()
-        .filter(|other| other.uid() == set.uid() || (own.is_some() && controller(other) == own))
-        .filter(|other| other.labels().get(label::BASE_DEPLOYMENT) == set.labels().get(label::BASE_DEPLOYMENT))
-        .collect()
+    siblings.retain(|other| other.labels().get(label::BASE_DEPLOYMENT) == set.labels().get(label::BASE_DEPLOYMENT));
+    siblings
 }
 
 /// Modules that can't stay: their pod is no base (any more), or somebody edited what they are.
 fn misfits(context: &Context, set: &ModuleReplicaSet, bases: &[crate::domain::placement::Base]) -> Vec<Arc<Module>> {
     let namespace = set.namespace().unwrap_or_default();
     let fits = |module: &Module| {
-        let base = crate::runtime::index::base_uid(module).unwrap_or_default();
+        let base = index::base_uid(module).unwrap_or_default();
         is_as_wanted(module, set) && bases.iter().any(|known| known.uid == base)
     };
     let modules = context.modules.of_set(&namespace, &set.name_any());

@@ -1,7 +1,5 @@
 //! The status of a ModuleReplicaSet: counts, and why Modules are missing.
 
-use std::sync::Arc;
-
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
@@ -39,7 +37,7 @@ pub async fn write(
     }
     let patch = json!({ "metadata": { "uid": set.uid() }, "status": patch });
     let patched = context.ops.patch_status::<ModuleReplicaSet>(&namespace, &name, &patch).await?;
-    context.sets.put(Arc::new(patched));
+    context.sets.cache.put(patched);
     if let Some(note) = news {
         context.ops.publish(&set.object_ref(&()), true, INSUFFICIENT_BASES, "Place", note).await;
     }
@@ -54,7 +52,7 @@ fn status(
     now: i64,
 ) -> (ModuleReplicaSetStatus, Option<String>) {
     let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
-    let counts = fleet::count(&modules, |_| true);
+    let counts = fleet::count(set, &modules, |_| true);
     let number = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
     let mut conditions: Vec<Condition> = before.conditions.clone();
     let known = condition::find(&conditions, REPLICA_FAILURE).is_some();

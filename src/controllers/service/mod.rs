@@ -97,7 +97,7 @@ async fn apply(
         ServicePlan::Patch(mut patch) => {
             patch["metadata"]["uid"] = serde_json::json!(uid);
             let patched = context.ops.patch::<Service>(namespace, &name, &patch).await?;
-            context.services.put(Arc::new(patched));
+            context.services.put(patched);
         }
         ServicePlan::Delete => {
             context.ops.delete::<Service>(namespace, &name, &uid).await?;

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::world::{Failed, HEALTH, Mood, World};
 use crate::{
-    api::{Module, ModuleReplicaSet, ModuleStatus, keys::label, module::InstalledModule},
+    api::{Module, ModuleReplicaSet, ModuleStatus, keys::label},
     arklet::{
         client::{InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome},
         session::state::{Command, Outcome, State},
@@ -161,7 +161,7 @@ impl World {
             return Ok(());
         }
         let before = module.status.clone().unwrap_or_default();
-        let after = status(module, &before, plan, self.now);
+        let after = plan.status(module, &before, timestamp(self.now));
         if before == after {
             return Ok(());
         }
@@ -196,22 +196,10 @@ impl World {
         let Some(pod) = self.seen_pods.get(name).cloned() else { return Ok(()) };
         let mut slots: BTreeMap<String, Traffic> = BTreeMap::new();
         for module in self.modules_on(pod.uid()) {
-            let told = self.told(&module);
-            let silent = told.as_ref().and_then(|told| told.silent_since);
-            let unreachable = silent.is_some_and(|since| self.now >= since + UNREACHABLE_AFTER_MS);
-            let wants = match told.map(|told| told.verdict) {
-                _ if fleet::is_leaving(&module) || pod.is_ending() => Traffic::Off,
-                Some(Verdict::Active) if unreachable => Traffic::Keep,
-                Some(Verdict::Active) => Traffic::On,
-                Some(Verdict::Unknown) | None => Traffic::Keep,
-                Some(_) => Traffic::Off,
-            };
-            let known = slots.entry(names::traffic_label(&info(&module).0)).or_insert(wants);
-            *known = match (*known, wants) {
-                (Traffic::On, _) | (_, Traffic::On) => Traffic::On,
-                (Traffic::Keep, _) | (_, Traffic::Keep) => Traffic::Keep,
-                (Traffic::Off, Traffic::Off) => Traffic::Off,
-            };
+            let leaving = fleet::is_leaving(&module) || pod.is_ending();
+            let wanted = Traffic::wanted(leaving, self.told(&module).as_ref(), self.now);
+            let slot = slots.entry(names::traffic_label(&info(&module).0)).or_insert(wanted);
+            *slot = slot.or(wanted);
         }
         let patch = plan_labels(pod.labels(), &BTreeMap::new(), &slots);
         if patch.changes.is_empty() {
@@ -351,21 +339,5 @@ fn unanswered(command: &Command) -> Outcome {
         Command::Install { .. } => Outcome::Installed(InstallOutcome::NoAnswer(unknown)),
         Command::Uninstall { .. } => Outcome::Uninstalled(UninstallOutcome::NoAnswer(unknown)),
         Command::Switch { .. } => Outcome::Switched(SwitchOutcome::NoAnswer(unknown)),
-    }
-}
-
-fn status(module: &Module, before: &ModuleStatus, plan: &ModulePlan, now: i64) -> ModuleStatus {
-    let same = before.status.as_deref() == Some(plan.phase.as_str());
-    let since = before.last_transition_time.clone().filter(|_| same);
-    let active = matches!(plan.phase, Phase::Available | Phase::Completing);
-    let (name, version) = info(module);
-    let installed = active.then_some(InstalledModule { name, version });
-    ModuleStatus {
-        status: Some(plan.phase.as_str().to_owned()),
-        last_transition_time: Some(since.unwrap_or_else(|| timestamp(now))),
-        reason: plan.because.as_ref().map(|because| because.reason.to_owned()),
-        message: plan.because.as_ref().map(|because| because.message.clone()),
-        installed: installed.or_else(|| before.installed.clone()),
-        ..ModuleStatus::default()
     }
 }

@@ -1,6 +1,9 @@
 //! The controllers' shells once more, synchronous and over the world in memory: observe, plan, apply.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kube::ResourceExt;
 use serde_json::json;
@@ -8,24 +11,20 @@ use serde_json::json;
 use super::world::{Failed, World, merged, owner};
 use crate::{
     api::{
-        ModuleDeployment, ModuleReplicaSet,
+        Module, ModuleDeployment, ModuleReplicaSet,
         keys::{annotation, label},
     },
     controllers::{
-        fleet,
+        fleet::{self, Seeker},
         module_replica_set::build::{self, Binding},
     },
     domain::{
         deployment::{Base, Plan, Reports, SetView, View, number, plan_deployment},
-        placement::{self, Fleet, Ineligible, Placed, Wanted, plan_placement},
-        policy::{SchedulingPolicy, Strategy},
+        placement::{self, plan_placement},
+        policy::Strategy,
         replicas::{Scale, plan_scale},
     },
-    runtime::{
-        clock::{millis, timestamp},
-        index,
-        kinds::BasePod,
-    },
+    runtime::{clock::timestamp, index, kinds::BasePod},
 };
 
 type Done = Result<(), Failed>;
@@ -37,17 +36,10 @@ impl World {
         let modules: Vec<_> = sets.iter().map(|set| self.modules_of(&set.name_any())).collect();
         let newest = (0..sets.len()).max_by_key(|&index| number(&sets[index]));
         let views = sets.iter().zip(&modules).enumerate().map(|(index, (object, modules_of_set))| {
-            let counts = fleet::count(modules_of_set, |uid| self.is_alive(uid));
+            let mut counts = fleet::count(object, modules_of_set, |uid| self.is_alive(uid));
             let newer = newest.filter(|&newest| newest != index).map(|newest| &modules[newest]);
-            SetView {
-                object,
-                existing: counts.existing,
-                live: counts.live,
-                ready: counts.ready,
-                available: counts.available,
-                upgrading: counts.upgrading,
-                covered: newer.map_or(0, |newer| fleet::covered(modules_of_set, newer)),
-            }
+            counts.covered = newer.map_or(0, |newer| fleet::covered(modules_of_set, newer));
+            SetView { object, counts }
         });
         let all: Vec<_> = modules.iter().flatten().cloned().collect();
         let (bases_ready, bases_available) = fleet::serving_bases(&all, |uid| self.is_alive(uid));
@@ -59,7 +51,7 @@ impl World {
             reports: Reports {
                 bases_available,
                 bases_ready,
-                peers: self.peers(&deployment),
+                peers: self.peers(&deployment, &all),
                 failure: fleet::failure(&all),
                 ..Reports::default()
             },
@@ -86,25 +78,9 @@ impl World {
         floors.push((self.now + 10_000, floor));
     }
 
-    fn peers(&self, deployment: &ModuleDeployment) -> u32 {
+    fn peers(&self, deployment: &ModuleDeployment, modules: &[Arc<Module>]) -> u32 {
         let Some(module) = deployment.module() else { return 0 };
-        let name = deployment.name_any();
-        let carries = |uid: &str| {
-            let ours = |module: &&std::sync::Arc<crate::api::Module>| {
-                module.labels().get(label::MODULE_DEPLOYMENT) == Some(&name) && !fleet::is_leaving(module)
-            };
-            self.modules_on(uid).iter().any(|module| ours(&module))
-        };
-        let counts = |place: &&placement::Base| {
-            let full = place.max_slots.is_some_and(|max| place.slots >= max);
-            match place.closed {
-                Some(Ineligible::Ending) => false,
-                _ if carries(&place.uid) => true,
-                Some(_) => false,
-                None => !place.taken && !full,
-            }
-        };
-        u32::try_from(self.places(&module.name, &name).iter().filter(counts).count()).unwrap_or(0)
+        fleet::peers(&self.places(&module.name, &deployment.name_any()), modules)
     }
 
     fn apply_deployment(&mut self, name: &str, seen: &ModuleDeployment, plan: Plan) -> Done {
@@ -172,35 +148,13 @@ impl World {
         Ok(())
     }
 
-    /// The base pods as places, as `fleet::places` makes them.
+    /// The base pods as places.
     pub fn places(&self, module: &str, deployment: &str) -> Vec<placement::Base> {
         let ours = |set: &&ModuleReplicaSet| owner(set) == Some(deployment);
-        let revisions: BTreeSet<String> =
-            self.sets.values().filter(ours).filter_map(|set| set.module().map(|info| info.version.clone())).collect();
+        let seeker = Seeker::new(module, deployment, self.sets.values().filter(ours));
         let place = |pod: &BasePod| {
-            let mut slots = BTreeSet::new();
-            let mut taken = false;
-            for other in self.modules_on(pod.uid()) {
-                let Some(info) = &other.spec.module else { continue };
-                let theirs = other.labels().get(label::MODULE_DEPLOYMENT).is_none_or(|owner| owner != deployment);
-                taken |= info.name == module && theirs;
-                slots.insert(info.name.clone());
-            }
             let versions = self.sessions.get(pod.uid()).and_then(|session| session.versions(module));
-            taken |= versions.unwrap_or_default().keys().any(|version| !revisions.contains(version));
-            let closed = match pod {
-                pod if pod.is_ending() => Some(Ineligible::Ending),
-                pod if !pod.is_ready() => Some(Ineligible::NotReady),
-                _ => None,
-            };
-            placement::Base {
-                uid: pod.uid().to_owned(),
-                name: pod.name_any(),
-                closed,
-                slots: u32::try_from(slots.len()).unwrap_or(0),
-                max_slots: pod.max_modules(),
-                taken,
-            }
+            seeker.place(pod, &self.modules_on(pod.uid()), versions, false)
         };
         self.seen_pods.values().map(place).collect()
     }
@@ -222,7 +176,9 @@ impl World {
         let own = siblings.iter().position(|other| other.name_any() == name).unwrap_or(0);
         let module = set.module().cloned().unwrap_or_default();
         let bases = self.places(&module.name, owner(&set).unwrap_or_default());
-        let fleet = self.fleet(&siblings, owner(&set).and_then(|owner| self.seen_deployments.get(owner)), bases);
+        let peopled: Vec<_> = siblings.iter().map(|set| (set, self.modules_of(&set.name_any()))).collect();
+        let deployment = owner(&set).and_then(|owner| self.seen_deployments.get(owner));
+        let fleet = fleet::fleet(deployment, &peopled, bases);
         let placement = plan_placement(&fleet);
         for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {
             self.create_module(&set, uid)?;
@@ -237,42 +193,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn fleet(
-        &self,
-        sets: &[ModuleReplicaSet],
-        deployment: Option<&ModuleDeployment>,
-        bases: Vec<placement::Base>,
-    ) -> Fleet {
-        let spec = deployment.map(|deployment| &deployment.spec);
-        let strategy = Strategy::parse(spec.and_then(|spec| spec.operation_strategy.as_ref()));
-        let total = spec.and_then(|spec| spec.scale_replicas).and_then(|total| u32::try_from(total).ok());
-        let mut modules = Vec::new();
-        for (index, set) in sets.iter().enumerate() {
-            modules.extend(self.modules_of(&set.name_any()).iter().map(|module| Placed {
-                module: module.name_any(),
-                set: index,
-                base: index::base_uid(module).unwrap_or_default().to_owned(),
-                available: fleet::phase_of(module).map(|phase| phase.as_str()) == Some("Available"),
-                leaving: fleet::is_leaving(module),
-                stuck: fleet::is_stuck(module),
-                created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
-            }));
-        }
-        let desired = |set: &ModuleReplicaSet| match set.metadata.deletion_timestamp {
-            Some(_) => 0,
-            None => set.desired(),
-        };
-        Fleet {
-            policy: strategy.policy,
-            scheduling: SchedulingPolicy::of(spec.and_then(|spec| spec.scheduling_strategy.as_ref())),
-            total,
-            floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total))),
-            sets: sets.iter().map(|set| Wanted { desired: desired(set), revision: number(set) }).collect(),
-            modules,
-            bases,
-        }
     }
 
     fn create_module(&mut self, set: &ModuleReplicaSet, uid: &str) -> Done {
