@@ -61,6 +61,9 @@ pub struct State {
     seed: String,
     health_interval: i64,
     told: BTreeMap<String, Last>,
+    /// Until then no slot has anything to do or to tell, unless something changes: `None` where that has to be found
+    /// out. Most looks at a base find it as it was, and then nothing is planned again.
+    quiet_until: Option<i64>,
 }
 
 /// What a Module was last told.
@@ -95,12 +98,14 @@ impl State {
             seed: seed.to_owned(),
             health_interval,
             told: BTreeMap::new(),
+            quiet_until: None,
         }
     }
 
     /// Puts or replaces the wish of one Module in the slot `name`; says whether it is another one than before. A changed
     /// version or URL is tried at once, whatever failed before.
     pub fn wish(&mut self, name: &str, mut wish: Wish) -> bool {
+        self.quiet_until = None;
         let slot = self.slots.entry(name.to_owned()).or_default();
         // Who holds a contested slot goes on holding it while its older Modules make room for newer ones.
         let of_owner = slot.wishes.iter().filter(|known| known.owner == wish.owner);
@@ -129,6 +134,7 @@ impl State {
     /// Takes the wish of one Module back.
     pub fn withdraw(&mut self, name: &str, module: &str) {
         let Some(slot) = self.slots.get_mut(name) else { return };
+        self.quiet_until = None;
         slot.wishes.retain(|wish| wish.module != module);
         let wanted: BTreeSet<&str> = slot.wishes.iter().map(|wish| wish.version.as_str()).collect();
         slot.history.retain(|version, _| wanted.contains(version.as_str()));
@@ -140,6 +146,7 @@ impl State {
 
     /// The base's container was restarted: nothing that was known holds.
     pub fn restarted(&mut self) {
+        self.quiet_until = None;
         self.list = None;
         self.look_wanted = true;
         self.next_look = 0;
@@ -163,7 +170,8 @@ impl State {
     /// The commands to begin at `now`; they count as under way from here on.
     pub fn next(&mut self, now: i64) -> Vec<Command> {
         let mut commands = Vec::new();
-        let steps = self.slots.iter().map(|(name, slot)| (slot.asked, name, self.step(name, slot, now)));
+        let slots = if self.is_quiet(now) { None } else { Some(&self.slots) };
+        let steps = slots.into_iter().flatten().map(|(name, slot)| (slot.asked, name, self.step(name, slot, now)));
         let mut due: Vec<(u64, String, Step)> = steps
             .filter(|(.., step)| !matches!(step, Step::WaitUntil(_) | Step::Idle))
             .map(|(asked, name, step)| (asked, name.clone(), step))
@@ -194,6 +202,10 @@ impl State {
             commands.push(Command::Look);
         }
         commands
+    }
+
+    fn is_quiet(&self, now: i64) -> bool {
+        self.quiet_until.is_some_and(|until| now < until)
     }
 
     fn installs(&self) -> usize {
@@ -236,18 +248,28 @@ impl State {
     }
 
     /// When [`State::next`] has to be asked again if nothing happens before.
-    pub fn deadline(&self, now: i64) -> i64 {
-        let mut at = self.look_at().unwrap_or(i64::MAX);
-        for (name, slot) in &self.slots {
-            if let Step::WaitUntil(until) = self.step(name, slot, now) {
-                at = at.min(until);
-            }
-        }
-        at.max(now + 1)
+    pub fn deadline(&mut self, now: i64) -> i64 {
+        let until = self.quiet_until.filter(|until| now < *until).unwrap_or_else(|| {
+            let steps = self.slots.iter().map(|(name, slot)| self.step(name, slot, now));
+            let waits = steps.filter_map(|step| match step {
+                Step::WaitUntil(until) => Some(until),
+                _ => None,
+            });
+            waits.min().unwrap_or(i64::MAX)
+        });
+        self.quiet_until = Some(until);
+        self.look_at().unwrap_or(i64::MAX).min(until).max(now + 1)
     }
 
     /// Takes the outcome of a command that [`State::next`] gave.
     pub fn done(&mut self, command: &Command, outcome: Outcome, now: i64) {
+        if let Outcome::Looked(Ok(biz)) = &outcome
+            && self.is_as_listed(biz)
+        {
+            (self.looking_since, self.listed_at) = (None, now);
+            return self.heard(now);
+        }
+        self.quiet_until = None;
         self.sequence += 1;
         if let Some(slot) = command.name().and_then(|name| self.slots.get_mut(name)) {
             slot.in_flight = None;
@@ -272,6 +294,21 @@ impl State {
             // What says nothing needn't be kept, a thousand times over.
             slot.history.retain(|_, record| *record != VersionHistory::default());
         }
+    }
+
+    /// Whether a fresh list says nothing new: the base has what it had, and no slot waited to hear of it.
+    fn is_as_listed(&self, biz: &[Biz]) -> bool {
+        let asked_at = self.looking_since.unwrap_or(self.sequence);
+        let waits = |slot: &Slot| {
+            slot.unknown || slot.in_flight.is_some() || slot.touched > asked_at || !slot.history.is_empty()
+        };
+        let Some(list) = self.list.as_ref().filter(|_| self.silent_since.is_none()) else { return false };
+        let listed = |biz: &Biz| list.get(&biz.name).and_then(|versions| versions.get(&biz.version)).copied();
+        let names: BTreeSet<(&str, &str)> = biz.iter().map(|biz| (biz.name.as_str(), biz.version.as_str())).collect();
+        // One that counts as absent isn't in the list.
+        list.values().map(BTreeMap::len).sum::<usize>() == names.len()
+            && biz.iter().all(|biz| listed(biz).is_some() && listed(biz) == known_state(&biz.state))
+            && !self.slots.values().any(waits)
     }
 
     fn looked(&mut self, result: Result<Vec<Biz>, NoAnswer>, now: i64) {
@@ -528,6 +565,9 @@ impl State {
     pub fn news(&mut self, now: i64) -> Vec<String> {
         let silent = self.silent_since.is_some();
         let mut news = Vec::new();
+        if self.is_quiet(now) {
+            return news;
+        }
         for (name, slot) in &self.slots {
             let observation = observation(self.list.as_ref(), self.listed_at, name, slot);
             for wish in &slot.wishes {

@@ -48,6 +48,8 @@ pub struct Mod {
     /// When its drain is over.
     pub drained_at: Option<i64>,
     pub verdict: Option<Verdict>,
+    /// What the last news for it said, and whether the agent was silent then.
+    pub heard: Option<(Verdict, bool)>,
 }
 
 impl World {
@@ -144,6 +146,7 @@ impl World {
             },
             drained_at: None,
             verdict: None,
+            heard: None,
         });
         let newest = self.modules.len() - 1;
         if policy == UpgradePolicy::UninstallThenInstall {

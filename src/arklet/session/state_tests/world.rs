@@ -180,6 +180,7 @@ impl World {
             self.control();
             self.look_around()?;
             let commands = self.state.next(self.now);
+            self.hear_news()?;
             if commands.is_empty() {
                 return Ok(());
             }
@@ -188,6 +189,21 @@ impl World {
                 self.send(command)?;
             }
         }
+    }
+
+    /// Whoever waits for the news knows how things stand.
+    fn hear_news(&mut self) -> Checked {
+        let news = self.state.news(self.now);
+        for index in 0..self.modules.len() {
+            let (slot, id) = (self.modules[index].slot, self.modules[index].wish.module.clone());
+            let told = self.state.report(slot, &id, self.now).map(|told| (told.verdict, told.silent_since.is_some()));
+            if news.contains(&id) {
+                self.modules[index].heard = told.clone();
+            }
+            let heard = &self.modules[index].heard;
+            check(*heard == told, || format!("{id} heard {heard:?}, and it is {told:?}"))?;
+        }
+        Ok(())
     }
 
     fn send(&mut self, command: Command) -> Checked {
