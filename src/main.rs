@@ -7,6 +7,10 @@ use module_controller::{
     runtime::{flags::Flags, logging, shutdown},
 };
 
+/// The system's allocators keep what a busy minute took (glibc) or are slow (musl, of which the image is made).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let flags = match Flags::parse_args(std::env::args_os()) {
         Ok(flags) => flags,
