@@ -1,12 +1,14 @@
 //! The contract with a real API server: what V1 stored is read and written without loss, what the schema and the
 //! admission policy let in, what the installed role may do, and what the API server does by itself.
 //!
-//! No operator runs here. The server is the one of KUBECONFIG; `tests/control-plane/with-cluster` starts one.
-//! Tests run side by side, each in a namespace of its own, and wait for conditions, never for a time.
+//! No operator runs here, but in `hpa`, where a real autoscaler and the operator meet. The server is the one of
+//! KUBECONFIG; `tests/control-plane/with-cluster` starts one. Tests run side by side, each in a namespace of its own, and
+//! wait for conditions, never for a time.
 
 mod cascade;
 mod cluster;
 mod columns;
+mod hpa;
 mod install;
 mod limits;
 mod refused;

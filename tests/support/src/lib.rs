@@ -2,9 +2,10 @@
 //!
 //! [`arklet_sim`] stands beside the operator and shares no code with it, so that a misreading of the agent's protocol can't hide
 //! by being made on both sides. [`cluster`] runs the operator against a real API server; it reads and writes objects as JSON,
-//! for the same reason.
+//! for the same reason. [`metrics_api`] is what autoscalers there read.
 
 #![forbid(unsafe_code)]
 
 pub mod arklet_sim;
 pub mod cluster;
+pub mod metrics_api;

@@ -5,6 +5,7 @@
 //! can be stopped and started. Scenarios run side by side. Waiting is always for a condition ([`World::eventually`]).
 
 mod bases;
+mod metrics;
 mod modules;
 mod objects;
 mod operator;
@@ -34,6 +35,7 @@ pub use self::timeline::Timeline;
 pub use self::waiting::SOON;
 
 use self::shared::Shared;
+use crate::metrics_api::MetricsApi;
 
 /// One scenario's part of the cluster. Clones are handles on the same.
 #[derive(Clone)]
@@ -52,6 +54,8 @@ struct Inner {
     /// Every address that a base of this scenario ever had.
     addresses: Mutex<BTreeSet<IpAddr>>,
     operator: tokio::sync::Mutex<Option<Operator>>,
+    /// What autoscalers read, once a metric was set.
+    metrics: tokio::sync::OnceCell<MetricsApi>,
 }
 
 /// Plays a scenario in a new namespace, with the operator running; takes everything away after it, and prints what was there
@@ -81,6 +85,7 @@ fn play_out<F: Future<Output = ()>>(name: &str, operator: bool, play: impl FnOnc
             world.report().await;
         }
         world.stop_operator().await;
+        world.withdraw_metrics().await;
         world.take_away().await;
         if let Err(panic) = result {
             resume_unwind(panic);
@@ -101,6 +106,7 @@ impl World {
                 violations: shared.sim.violations().len(),
                 addresses: Mutex::default(),
                 operator: tokio::sync::Mutex::new(None),
+                metrics: tokio::sync::OnceCell::new(),
             }),
         }
     }

@@ -33,6 +33,8 @@ pub enum Kind {
     EndpointSlice,
     /// `apps` Deployment.
     Deployment,
+    /// `autoscaling` HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
     /// Event.
     Event,
 }
@@ -44,6 +46,7 @@ impl Kind {
             Self::Pod | Self::Service => ("", "v1"),
             Self::EndpointSlice => ("discovery.k8s.io", "v1"),
             Self::Deployment => ("apps", "v1"),
+            Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
             Self::Event => ("events.k8s.io", "v1"),
         };
         ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &format!("{self:?}")))

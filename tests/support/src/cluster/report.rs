@@ -10,10 +10,10 @@ impl World {
     /// Prints the objects of the namespace and the lists of its bases.
     pub(super) async fn report(&self) {
         let mut report = format!("--- left in namespace {}\n", self.namespace());
-        let kinds = "mddeploy,mdrs,md,deployments,pods,services,endpointslices";
+        let kinds = "mddeploy,mdrs,md,deployments,pods,services,endpointslices,hpa";
         report += &self.shown(&["get", kinds, "-o", "wide", "--show-labels"]).await;
         let status = "jsonpath={range .items[*]}{.kind} {.metadata.name} {.status}{\"\\n\"}{end}";
-        report += &self.shown(&["get", "mddeploy,mdrs,md", "-o", status]).await;
+        report += &self.shown(&["get", "mddeploy,mdrs,md,hpa", "-o", status]).await;
         report += &self.shown(&["get", "events", "--sort-by=.metadata.creationTimestamp"]).await;
         let addresses = self.addresses().clone();
         for ip in addresses {
