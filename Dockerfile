@@ -3,6 +3,8 @@
 
 # The version is the one in rust-toolchain.toml. On Alpine the binary is linked statically (musl).
 FROM rust:1.95.0-alpine AS build
+# For the allocator's own build.
+RUN apk add --no-cache make
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src

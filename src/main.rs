@@ -9,7 +9,7 @@ use module_controller::{
 
 /// The system's allocators keep what a busy minute took (glibc) or are slow (musl, of which the image is made).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let flags = match Flags::parse_args(std::env::args_os()) {

@@ -60,6 +60,8 @@ pub mod annotation {
     pub const REPLICA_SET_UID: &str = "koupleless.io/module-replicaset-uid";
     /// On a ModuleReplicaSet: the `confirmBatchNum` found when its release began.
     pub const CONFIRM_BASELINE: &str = "koupleless.io/confirm-baseline";
+    /// On a ModuleReplicaSet: when its release was given up and rolled back.
+    pub const ROLLED_BACK: &str = "koupleless.io/rolled-back";
     /// On a base pod: the port of its Arklet, where it is not the default.
     pub const ARKLET_PORT: &str = "koupleless.io/arklet-port";
     /// Written by `kubectl apply`; shows a `replicas: -1` that V1 overwrote.

@@ -100,6 +100,10 @@ pub struct OperationStrategy {
     /// `install_then_uninstall` (default), `uninstall_then_install` or `scaleup_then_scaledown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade_policy: Option<String>,
+    /// When a release makes no progress for `progressDeadlineSeconds`, the last completed revision is brought back. The
+    /// spec stays as it is; nothing new is tried before the template is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_rollback: Option<bool>,
     /// The Service of the module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_strategy: Option<ServiceStrategy>,
@@ -207,6 +211,12 @@ pub struct ReleaseStatus {
     /// When a gray pause ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_reconcile_time: Option<Time>,
+    /// When the release last got on; `progressDeadlineSeconds` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_progress_time: Option<Time>,
+    /// The name of the ModuleReplicaSet whose release was last completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_revision: Option<String>,
 }
 
 impl ModuleDeployment {

@@ -22,7 +22,7 @@ use crate::{
         client::{Client as Arklet, Endpoint},
         session::{BaseId, Sessions, World},
     },
-    domain::names,
+    domain::{deployment::rank, names},
     runtime::{
         bases::{BaseChange, BaseKey, Bases},
         cache::{Cache, Change},
@@ -93,7 +93,7 @@ pub const STATUS_PACE: i64 = 1_000;
 
 /// What Modules take from their replica set: strategy, minReadySeconds, revision label, the jar's URL. Not its number
 /// of replicas, which changes with every step of a release.
-type SetState = (Option<OperationStrategy>, Option<i32>, Option<String>, Option<String>);
+type SetState = (Option<OperationStrategy>, Option<i32>, u64, Option<String>);
 
 /// What all controllers of one scope share.
 pub struct Context {
@@ -101,6 +101,8 @@ pub struct Context {
     pub ops: Ops,
     /// Time.
     pub clock: Clock,
+    /// When this scope began to be watched (milliseconds).
+    pub watching_since: i64,
     /// ModuleDeployments.
     pub deployments: Arc<Cache<ModuleDeployment>>,
     /// ModuleReplicaSets, indexed.
@@ -173,6 +175,7 @@ impl Context {
             Self {
                 ops,
                 clock,
+                watching_since: clock.now(),
                 deployments: caches.deployments,
                 sets: Sets::new(caches.sets),
                 modules: Modules::new(caches.modules),
@@ -256,7 +259,7 @@ impl Context {
         match change {
             Change::Applied(set) => {
                 let strategy = set.spec.operation_strategy.clone();
-                let revision = set.labels().get(label::REVISION).cloned();
+                let revision = rank(set);
                 let url = set.module().map(|module| module.url.clone());
                 let state = (strategy, set.spec.min_ready_seconds, revision, url);
                 let uid = set.uid().unwrap_or_default();

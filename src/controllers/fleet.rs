@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     domain::{
-        deployment::number,
+        deployment::rank,
         module::Phase,
         names,
         placement::{Base, Fleet, Ineligible, Placed, Wanted},
@@ -131,7 +131,7 @@ pub fn fleet(
     sets: &[(&ModuleReplicaSet, Vec<Arc<Module>>)],
     bases: Vec<Base>,
 ) -> Fleet {
-    let newest = sets.iter().map(|(set, _)| *set).max_by_key(|set| number(set));
+    let newest = sets.iter().map(|(set, _)| *set).max_by_key(|set| rank(set));
     let (strategy, scheduling) = match owner {
         Some(owner) => (owner.spec.operation_strategy.as_ref(), owner.spec.scheduling_strategy.as_ref()),
         None => (
@@ -143,7 +143,7 @@ pub fn fleet(
     let modules = modules.flat_map(|(index, (_, modules))| modules.iter().map(move |module| placed(index, module)));
     let wanted = |set: &ModuleReplicaSet| Wanted {
         desired: if set.metadata.deletion_timestamp.is_some() { 0 } else { set.desired() },
-        revision: number(set),
+        revision: rank(set),
     };
     let total = owner.and_then(|owner| owner.spec.scale_replicas).and_then(|total| u32::try_from(total).ok());
     let strategy = Strategy::parse(strategy);

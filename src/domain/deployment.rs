@@ -4,30 +4,40 @@
 //! the release be, how many of each revision now. The answer is a value: the replica sets to make, change and
 //! delete, the few fields of its own that the operator writes, the status, and when to look again.
 
-use std::collections::BTreeMap;
+mod course;
+mod events;
+mod sets;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+pub use self::{course::rank, sets::owner_of};
+use self::{
+    course::{Course, plan_course},
+    events::events,
+    sets::order_sets,
+};
 use super::{
+    deadline::{Deadline, Mark, plan_deadline},
     names,
-    policy::{SchedulingPolicy, Strategy},
+    policy::Strategy,
     progress::{self, Facts},
     release::{Progress, Release, Seen, Stored, Wanted, plan_release},
     replicas::{Desired, Scale, plan_scale},
-    revision::{Identity, Revision, RevisionPlan, plan_history, plan_revision},
-    rollout::{Rollout, SetCounts, Sets, plan_rollout},
+    revision::{Identity, Revision, plan_history},
+    rollout::{SetCounts, Sets, plan_rollout},
     validation,
 };
 use crate::api::{
-    Condition, ModuleDeployment, ModuleDeploymentStatus, ModuleInfo, ModuleReplicaSet, ModuleReplicaSetSpec,
-    ModuleTemplateSpec, ModuleTemplateSpecInner,
+    Condition, ModuleDeployment, ModuleDeploymentStatus, ModuleInfo, ModuleReplicaSet,
     keys::{annotation, finalizer, label},
 };
 
 /// `revisionHistoryLimit` where the user said nothing (Kubernetes Deployment's default).
 const HISTORY_LIMIT: usize = 10;
+/// `progressDeadlineSeconds` where the user said nothing (Kubernetes Deployment's default).
+const PROGRESS_DEADLINE: i64 = 600;
 
 /// The base Deployment, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +91,8 @@ pub struct View<'a> {
     pub sets: Vec<SetView<'a>>,
     /// What others tell.
     pub reports: Reports,
+    /// Since when this process watches (milliseconds).
+    pub watching_since: i64,
 }
 
 /// A new value for a replica set's spec and label.
@@ -93,6 +105,9 @@ pub struct SetChange {
     /// A JSON merge patch without `metadata.uid`.
     pub patch: Value,
 }
+
+/// Something to tell once: whether it is a warning, a reason, a sentence.
+pub type Told = (bool, &'static str, String);
 
 /// What follows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,8 +126,8 @@ pub struct Plan {
     pub status: Option<ModuleDeploymentStatus>,
     /// The finalizers are taken off.
     pub release: bool,
-    /// Edges to tell: warning, reason, message.
-    pub events: Vec<(bool, &'static str, String)>,
+    /// Edges to tell.
+    pub events: Vec<Told>,
     /// When to look again without a new event (milliseconds).
     pub wake_at: Option<i64>,
 }
@@ -216,50 +231,92 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
         baseline: deployment.annotations().get(annotation::SCALE_BASELINE).map(String::as_str),
         peers: view.reports.peers,
     });
-    let paused = spec.paused.unwrap_or(false);
-    let revisions: Vec<Revision> = view.sets.iter().map(|set| revision(set.object)).collect();
-    let wanted = wanted_identity(deployment);
-    let which = plan_revision(&deployment.name_any(), &wanted, &revisions, paused);
-    let newest = match &which {
-        RevisionPlan::Use(index) | RevisionPlan::Lift(index, _) => Some(*index),
-        RevisionPlan::Create { .. } => None,
-    };
-    let newest_name = match &which {
-        RevisionPlan::Create { name, .. } => name.clone(),
-        RevisionPlan::Use(index) | RevisionPlan::Lift(index, _) => revisions[*index].name.clone(),
-    };
-    let mut old: Vec<usize> = (0..view.sets.len()).filter(|&index| Some(index) != newest).collect();
-    old.sort_by_key(|&index| revisions[index].number);
-    let release = release(view, &strategy, &desired, newest, &newest_name, &old, paused, now);
+    let revisions = course::revisions(view);
+    let course = plan_course(view, &revisions, spec.paused.unwrap_or(false), strategy.auto_rollback);
+    let mut release = release(view, &strategy, &desired, &course, now);
+    let deadline = deadline(view, &course, &release, now);
+    let failed = course.asked_index.filter(|_| deadline.exceeded && strategy.auto_rollback);
+    let failed = failed.filter(|&failed| course.back.is_none() && course::last_good(view, failed).is_some());
+    let mut plan = Plan::default();
+    if course.back.is_some() {
+        release = Release { target: Some(desired.count), progress: Progress::Aborted, resume_at: None, ..release };
+    }
+    let counts = |index: usize| view.sets[index].counts;
     let sets = Sets {
-        new: newest.map_or_else(SetCounts::default, |index| view.sets[index].counts),
-        old: old.iter().map(|&index| view.sets[index].counts).collect(),
+        new: course.runs().map_or_else(SetCounts::default, counts),
+        old: course.old.iter().map(|&index| counts(index)).collect(),
     };
     let target = release.target.unwrap_or(sets.new.desired.min(desired.count));
     let rollout = plan_rollout(desired.count, target, &strategy, &sets);
-    let mut plan = Plan { wake_at: release.resume_at.map(|at| at.saturating_mul(1000)), ..Plan::default() };
-    order_sets(&mut plan, view, &which, &old, &rollout, selector);
-    plan.delete = history(view, &revisions, newest);
+    plan.wake_at = [release.resume_at, deadline.at].into_iter().flatten().min().map(|at| at.saturating_mul(1000));
+    order_sets(&mut plan, view, &course, &rollout, selector);
+    plan.delete = history(view, &revisions, &course);
     plan.adopt_base = !owned_by(deployment, base_uid);
-    let completed_now = release.progress == Progress::Completed && !was_completed(deployment, &newest_name);
+    let completed_now = release.progress == Progress::Completed && !was_completed(deployment, &course.asked_name);
     plan.own_patch = own_patch(deployment, &desired, completed_now);
-    let replaces = view.sets.iter().any(|set| revision(set.object).number > 0 && set.object.name_any() != newest_name);
     let facts = Facts {
         desired: desired.count,
         max_unavailable: strategy.max_unavailable(desired.count),
-        newest: newest.map(|index| &view.sets[index]),
-        newest_name: Some(&newest_name),
+        newest: course.asked_index.map(|index| &view.sets[index]),
+        newest_name: Some(&course.asked_name),
         release: Some(&release),
-        held: newest.is_some_and(|index| revisions[index].identity != wanted),
+        held: course.asked_index.is_some_and(|index| revisions[index].identity != wanted_identity(deployment)),
+        back: course.back.map(|index| revisions[index].name.as_str()),
+        deadline: Some((deadline, deadline_seconds(deployment))),
         ..Facts::of(view)
     };
     plan.status = Some(progress::status(deployment, &facts, now));
-    plan.events = events(deployment, &release, &newest_name, module, replaces);
+    let replaces = view.sets.iter().any(|set| number(set.object) > 0 && set.object.name_any() != course.asked_name);
+    plan.events = events(deployment, &release, &course.asked_name, module, replaces);
+    if let Some(failed) = failed {
+        let set = view.sets[failed].object;
+        plan.change.retain(|change| change.name != set.name_any());
+        plan.change.push(course::mark_failed(set, now));
+        plan.events.push((true, "RolledBack", progress::why_rolled_back(&facts)));
+    }
     if scaled_by_somebody(deployment, &desired) {
         let note = "spec.replicas is -1, so the number of instances follows the base pods; the scale was put back";
         plan.events.push((true, "ScaleIgnored", note.to_owned()));
     }
     plan
+}
+
+fn deadline_seconds(deployment: &ModuleDeployment) -> i64 {
+    let set = deployment.spec.progress_deadline_seconds.map_or(0, i64::from);
+    if set > 0 { set } else { PROGRESS_DEADLINE }
+}
+
+/// How the release gets on, against what the status says of it.
+fn deadline(view: &View<'_>, course: &Course, release: &Release, now: i64) -> Deadline {
+    let status = view.deployment.status.clone().unwrap_or_default();
+    let stored = status.release_status.clone().unwrap_or_default();
+    let number = |count: Option<i32>| count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+    let updated = number(status.updated_replicas);
+    let before = Mark {
+        batch: number(stored.current_batch),
+        executing: stored.progress.as_deref() == Some(Progress::Executing.as_str()),
+        revision: stored.update_revision,
+        updated,
+        ready: number(status.updated_ready_replicas),
+        available: number(status.updated_available_replicas),
+        old: number(status.replicas).saturating_sub(updated),
+    };
+    let counts = course.asked_index.map_or_else(SetCounts::default, |index| view.sets[index].counts);
+    let all: u32 = view.sets.iter().map(|set| set.counts.live).sum();
+    let mark = Mark {
+        revision: Some(course.asked_name.clone()),
+        batch: release.batch,
+        executing: release.progress == Progress::Executing && course.back.is_none(),
+        updated: counts.live,
+        ready: counts.ready,
+        available: counts.available,
+        old: all - counts.live,
+    };
+    // Another try begins anew, whatever the status still says.
+    let again = course.is_another_try(view);
+    let progressed_at = stored.last_progress_time.filter(|_| !again).map(|time| time.0.as_second());
+    let seconds = deadline_seconds(view.deployment);
+    plan_deadline(&before, progressed_at, &mark, seconds, view.watching_since.div_euclid(1000), now.div_euclid(1000))
 }
 
 /// Whether somebody else than the operator changed the scale of a peer deployment: the spec is newer than the status.
@@ -270,31 +327,25 @@ fn scaled_by_somebody(deployment: &ModuleDeployment, desired: &Desired) -> bool 
     desired.peer && desired.write.is_some() && mirrored && newer
 }
 
-#[expect(clippy::too_many_arguments, reason = "every one is a different fact; a struct would only rename them")]
-fn release(
-    view: &View<'_>,
-    strategy: &Strategy,
-    desired: &Desired,
-    newest: Option<usize>,
-    newest_name: &str,
-    old: &[usize],
-    paused: bool,
-    now: i64,
-) -> Release {
-    let stored = stored(view.deployment, newest_name);
-    let confirm = view.deployment.spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok());
-    let baseline = newest
+/// The release of what was asked for.
+fn release(view: &View<'_>, strategy: &Strategy, desired: &Desired, course: &Course, now: i64) -> Release {
+    let stored = stored(view.deployment, &course.asked_name);
+    let spec = &view.deployment.spec;
+    let confirm = spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok());
+    let baseline = course
+        .asked_index
         .and_then(|index| view.sets[index].object.annotations().get(annotation::CONFIRM_BASELINE)?.parse::<u32>().ok());
+    let others = (0..view.sets.len()).filter(|&index| Some(index) != course.asked_index);
     let wanted = Wanted {
         desired: desired.count,
-        replaces: !old.is_empty(),
+        replaces: others.clone().next().is_some(),
         strategy,
-        paused,
+        paused: spec.paused.unwrap_or(false),
         confirmed: confirm.filter(|number| baseline != Some(*number)),
     };
     let seen = Seen {
-        updated_available: newest.map_or(0, |index| view.sets[index].counts.available),
-        old: old.iter().map(|&index| view.sets[index].counts.existing).sum(),
+        updated_available: course.asked_index.map_or(0, |index| view.sets[index].counts.available),
+        old: others.map(|index| view.sets[index].counts.existing).sum(),
     };
     plan_release(&wanted, &stored, seen, now.div_euclid(1000))
 }
@@ -319,158 +370,18 @@ fn was_completed(deployment: &ModuleDeployment, newest_name: &str) -> bool {
     stored.same_revision && stored.completed
 }
 
-fn order_sets(
-    plan: &mut Plan,
-    view: &View<'_>,
-    which: &RevisionPlan,
-    old: &[usize],
-    rollout: &Rollout,
-    selector: &LabelSelector,
-) {
-    // Old ones first: what they give up is what the newest takes over.
-    for (&index, &replicas) in old.iter().zip(&rollout.old) {
-        plan.change.extend(change(view, index, replicas, None, false, selector));
-    }
-    match which {
-        RevisionPlan::Create { number, name } => {
-            plan.create = Some(Box::new(new_set(view.deployment, *number, name, rollout.new, selector)));
-        }
-        RevisionPlan::Use(index) => {
-            plan.change.extend(change(view, *index, rollout.new, None, true, selector));
-        }
-        RevisionPlan::Lift(index, number) => {
-            plan.change.extend(change(view, *index, rollout.new, Some(*number), true, selector));
-        }
-    }
-}
-
-/// The spec that a replica set of this deployment should have, its template apart.
-fn set_spec(deployment: &ModuleDeployment, replicas: u32, selector: &LabelSelector) -> ModuleReplicaSetSpec {
-    ModuleReplicaSetSpec {
-        selector: Some(selector.clone()),
-        replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
-        template: None,
-        operation_strategy: deployment.spec.operation_strategy.clone(),
-        scheduling_strategy: deployment.spec.scheduling_strategy.clone(),
-        min_ready_seconds: deployment.spec.min_ready_seconds,
-    }
-}
-
-fn set_template(deployment: &ModuleDeployment) -> Option<ModuleTemplateSpec> {
-    let template = deployment.spec.template.as_ref()?;
-    Some(ModuleTemplateSpec {
-        metadata: template.metadata.clone(),
-        spec: template.spec.as_ref().map(|spec| ModuleTemplateSpecInner { selector: None, ..spec.clone() }),
-    })
-}
-
-fn new_set(
-    deployment: &ModuleDeployment,
-    number: u64,
-    name: &str,
-    replicas: u32,
-    selector: &LabelSelector,
-) -> ModuleReplicaSet {
-    let spec = ModuleReplicaSetSpec { template: set_template(deployment), ..set_spec(deployment, replicas, selector) };
-    let mut set = ModuleReplicaSet::new(name, spec);
-    set.metadata.namespace = deployment.namespace();
-    set.metadata.labels = Some(set_labels(deployment, number));
-    set.metadata.finalizers = Some(vec![finalizer::MODULE_EXISTED.to_owned()]);
-    let confirm = deployment.spec.confirm_batch_num.unwrap_or(0);
-    set.metadata.annotations = Some(BTreeMap::from([(annotation::CONFIRM_BASELINE.to_owned(), confirm.to_string())]));
-    set.metadata.owner_references =
-        Some(vec![OwnerReference { block_owner_deletion: Some(true), controller: Some(true), ..owner_of(deployment) }]);
-    set
-}
-
-/// An owner reference to the deployment, neither controlling nor blocking.
-pub fn owner_of(deployment: &ModuleDeployment) -> OwnerReference {
-    OwnerReference {
-        api_version: format!("{}/{}", crate::api::keys::GROUP, crate::api::keys::VERSION),
-        kind: "ModuleDeployment".to_owned(),
-        name: deployment.name_any(),
-        uid: deployment.uid().unwrap_or_default(),
-        block_owner_deletion: None,
-        controller: None,
-    }
-}
-
-fn set_labels(deployment: &ModuleDeployment, number: u64) -> BTreeMap<String, String> {
-    let module = deployment.module().cloned().unwrap_or_default();
-    let scheduling = SchedulingPolicy::of(deployment.spec.scheduling_strategy.as_ref());
-    let mut labels = deployment.labels().clone();
-    labels.extend([
-        (label::MODULE_NAME.to_owned(), names::label_safe(&module.name)),
-        (label::MODULE_DEPLOYMENT.to_owned(), names::label_safe(&deployment.name_any())),
-        (label::SCHEDULING_STRATEGY.to_owned(), scheduling.as_str().to_owned()),
-        (label::BASE_DEPLOYMENT.to_owned(), names::label_safe(&deployment.spec.base_deployment_name)),
-        (label::REVISION.to_owned(), number.to_string()),
-    ]);
-    labels
-}
-
-/// What differs between a replica set and what it should be. An old revision keeps its template and its bases.
-fn change(
-    view: &View<'_>,
-    index: usize,
-    replicas: u32,
-    lift: Option<u64>,
-    newest: bool,
-    selector: &LabelSelector,
-) -> Option<SetChange> {
-    let set = view.sets[index].object;
-    if set.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let mut wanted =
-        ModuleReplicaSetSpec { template: set.spec.template.clone(), ..set_spec(view.deployment, replicas, selector) };
-    // While `spec.paused` holds a new template back, the newest revision keeps its own.
-    if newest && revision(set).identity == wanted_identity(view.deployment) {
-        wanted.template = set_template(view.deployment);
-    } else {
-        wanted.selector = set.spec.selector.clone();
-    }
-    keep_equivalent(&mut wanted, &set.spec);
-    let mut patch =
-        super::merge::diff(&json!(set.spec), &json!(wanted)).map_or_else(|| json!({}), |spec| json!({ "spec": spec }));
-    if let Some(number) = lift {
-        patch["metadata"] = json!({ "labels": { label::REVISION: number.to_string() } });
-    }
-    let changed = patch.as_object().is_some_and(|patch| !patch.is_empty());
-    changed.then(|| SetChange { name: set.name_any(), uid: set.uid().unwrap_or_default(), patch })
-}
-
-/// V1 left zeros and empty objects out or in as it pleased; a take-over writes nothing for that.
-fn keep_equivalent(wanted: &mut ModuleReplicaSetSpec, had: &ModuleReplicaSetSpec) {
-    if wanted.replicas.unwrap_or(0) == had.replicas.unwrap_or(0) {
-        wanted.replicas = had.replicas;
-    }
-    let same_module = wanted.template.as_ref().and_then(ModuleTemplateSpec::module)
-        == had.template.as_ref().and_then(ModuleTemplateSpec::module);
-    let metadata = |template: &Option<ModuleTemplateSpec>| {
-        template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default()
-    };
-    if same_module && metadata(&wanted.template) == metadata(&had.template) {
-        wanted.template = had.template.clone();
-    }
-    if wanted.scheduling_strategy.is_none()
-        && SchedulingPolicy::of(had.scheduling_strategy.as_ref()) == SchedulingPolicy::Scatter
-    {
-        wanted.scheduling_strategy = had.scheduling_strategy.clone();
-    }
-}
-
-fn history(view: &View<'_>, revisions: &[Revision], newest: Option<usize>) -> Vec<(String, String)> {
-    let Some(newest) = newest else { return vec![] };
+/// Old revisions that are finished and too many. What was asked for stays, also after it was rolled back: made again it
+/// would be tried again.
+fn history(view: &View<'_>, revisions: &[Revision], course: &Course) -> Vec<(String, String)> {
+    let (Some(newest), Some(runs)) = (course.asked_index, course.runs()) else { return vec![] };
     let limit = view.deployment.spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(HISTORY_LIMIT);
-    let finished: Vec<bool> = view
-        .sets
-        .iter()
-        .map(|set| {
-            set.object.desired() == 0 && set.counts.existing == 0 && set.object.metadata.deletion_timestamp.is_none()
-        })
-        .collect();
+    let is_finished = |index: usize| {
+        let set = &view.sets[index];
+        let idle = set.object.desired() == 0 && set.counts.existing == 0;
+        index != runs && idle && set.object.metadata.deletion_timestamp.is_none()
+    };
+    let finished: Vec<bool> = (0..view.sets.len()).map(is_finished).collect();
     plan_history(revisions, newest, &finished, limit)
         .into_iter()
         .map(|index| (view.sets[index].object.name_any(), view.sets[index].object.uid().unwrap_or_default()))
@@ -503,45 +414,6 @@ fn own_patch(deployment: &ModuleDeployment, desired: &Desired, completed_now: bo
         patch["spec"]["confirmBatchNum"] = json!(0);
     }
     patch.as_object().is_some_and(|patch| !patch.is_empty()).then_some(patch)
-}
-
-fn events(
-    deployment: &ModuleDeployment,
-    release: &Release,
-    newest_name: &str,
-    module: &ModuleInfo,
-    replaces: bool,
-) -> Vec<(bool, &'static str, String)> {
-    let before = deployment.status.as_ref().and_then(|status| status.release_status.as_ref());
-    let same = before.is_some_and(|before| before.update_revision.as_deref() == Some(newest_name));
-    let word = before.and_then(|before| before.progress.as_deref()).filter(|_| same);
-    let batch = before.and_then(|before| before.current_batch).filter(|_| same).unwrap_or(0);
-    let what = format!("{} {}", module.name, module.version);
-    let mut events = Vec::new();
-    if !same && replaces {
-        events.push((false, "ReleaseStarted", format!("release of {what} began ({newest_name})")));
-    }
-    let now = release.progress;
-    if word != Some(now.as_str()) && (word.is_some() || now != Progress::Completed) {
-        match now {
-            Progress::Completed => {
-                events.push((false, "ReleaseCompleted", format!("{what} is available on every wanted base")));
-            }
-            Progress::WaitingForConfirmation => events.push((
-                false,
-                "WaitingForConfirmation",
-                format!(
-                    "batch {0} of {1} is available; set spec.confirmBatchNum to {0} to go on",
-                    release.batch, release.batches
-                ),
-            )),
-            Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating => {}
-        }
-    }
-    if same && i64::from(release.batch) > i64::from(batch) && release.batches > 1 {
-        events.push((false, "BatchStarted", format!("batch {} of {} of {what}", release.batch, release.batches)));
-    }
-    events
 }
 
 #[cfg(test)]

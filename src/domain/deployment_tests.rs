@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
 use super::*;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -31,7 +35,7 @@ fn selector() -> LabelSelector {
 fn plan_for(deployment: &ModuleDeployment, sets: Vec<SetView<'_>>, reports: Reports) -> Plan {
     let selector = selector();
     let base = Base::Present { uid: "ub", selector: &selector };
-    plan_deployment(&View { deployment, base, sets, reports }, NOW)
+    plan_deployment(&View { deployment, base, sets, reports, watching_since: 0 }, NOW)
 }
 
 fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> SetView<'_> {
@@ -148,8 +152,13 @@ fn bad_specs_and_missing_bases_are_said_where_the_user_looks() {
     assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("InvalidSpec"));
     assert!(plan.create.is_none() && plan.own_patch.is_none());
     let (good, set) = settled();
-    let lost =
-        View { deployment: &good, base: Base::Absent, sets: vec![view_of(&set, 2, 2)], reports: all_available() };
+    let lost = View {
+        deployment: &good,
+        base: Base::Absent,
+        sets: vec![view_of(&set, 2, 2)],
+        reports: all_available(),
+        watching_since: 0,
+    };
     let plan = plan_deployment(&lost, NOW);
     assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("BaseDeploymentNotFound"));
     assert!(plan.change.is_empty() && plan.delete.is_empty(), "what runs goes on running");
@@ -204,4 +213,92 @@ fn a_v1_object_is_taken_over_without_a_write_to_its_replica_set() {
     set.spec.replicas = None;
     let plan = plan_for(&v1, vec![view_of(&set, 0, 0)], Reports::default());
     assert_eq!(plan.change[0].patch, json!({"spec": {"replicas": 2}}));
+}
+
+/// A deployment in mid-release of 2.0.0 whose last step forward was `ago` seconds before now.
+fn releasing(ago: i64, auto_rollback: bool) -> ModuleDeployment {
+    let then = |ago: i64| Timestamp::from_second(NOW / 1000 - ago).expect("a time").to_string();
+    deployment(json!({
+        "spec": {"replicas": 2, "scaleReplicas": 2, "progressDeadlineSeconds": 60,
+            "operationStrategy": {"autoRollback": auto_rollback},
+            "template": {"spec": {"module": {"version": "2.0.0"}}}},
+        "metadata": {"annotations": {"koupleless.io/scale-baseline": "2"}},
+        "status": {"replicas": 3, "updatedReplicas": 1, "updatedReadyReplicas": 0, "updatedAvailableReplicas": 0,
+            "releaseStatus": {"updateRevision": "d-replicas-2", "currentBatch": 1, "progress": "Executing",
+                "lastProgressTime": then(ago), "completedRevision": "d-replicas-1"}}
+    }))
+}
+
+fn set_of(number: u64, version: &str, replicas: i32) -> ModuleReplicaSet {
+    let of =
+        deployment(json!({"spec": {"replicas": replicas, "template": {"spec": {"module": {"version": version}}}}}));
+    let mut set = created(&plan_for(&of, vec![], Reports::default()));
+    set.metadata.name = Some(format!("d-replicas-{number}"));
+    set.metadata.uid = Some(format!("u-{number}"));
+    set.metadata.labels.get_or_insert_default().insert(label::REVISION.to_owned(), number.to_string());
+    set
+}
+
+#[test]
+fn a_release_without_progress_says_so_and_why_and_goes_on_by_itself_when_it_gets_on() {
+    let (old, new) = (set_of(1, "1.0.0", 2), set_of(2, "2.0.0", 1));
+    let failure = Some(("InstallFailed".to_owned(), "1 Module, for instance on b: 404".to_owned()));
+    let reports = Reports { failure, bases_available: 2, bases_ready: 2, ..Reports::default() };
+    let plan = |ago, available| {
+        let sets = vec![view_of(&old, 2, 2), view_of(&new, 1, available)];
+        plan_for(&releasing(ago, false), sets, reports.clone())
+    };
+    let early = plan(59, 0);
+    assert_eq!(condition(&early, "Progressing").reason.as_deref(), Some("ReplicaSetUpdated"));
+    assert_eq!(early.wake_at, Some(NOW + 1_000));
+    let late = plan(60, 0);
+    let progressing = condition(&late, "Progressing");
+    assert_eq!(progressing.status.to_string(), "False");
+    assert_eq!(progressing.reason.as_deref(), Some("ProgressDeadlineExceeded"));
+    let message = progressing.message.clone().unwrap_or_default();
+    assert!(message.contains("60 s") && message.contains("404"), "{message}");
+    assert_eq!(condition(&late, "Available").status.to_string(), "True");
+    let on = plan(60, 1);
+    assert_eq!(condition(&on, "Progressing").reason.as_deref(), Some("ReplicaSetUpdated"));
+}
+
+#[test]
+fn a_failed_release_is_rolled_back_where_the_user_asks_for_it_and_tried_again_when_the_template_changes() {
+    let (old, new) = (set_of(1, "1.0.0", 2), set_of(2, "2.0.0", 1));
+    let sets = |new| vec![view_of(&old, 2, 2), view_of(new, 1, 0)];
+    let begins = plan_for(&releasing(60, true), sets(&new), Reports::default());
+    let mark = begins.change.iter().find(|change| change.name == "d-replicas-2").expect("the failed one is marked");
+    assert!(mark.patch["metadata"]["annotations"]["koupleless.io/rolled-back"].is_string(), "{mark:?}");
+    assert!(begins.events.iter().any(|(warning, reason, _)| *warning && *reason == "RolledBack"), "{begins:?}");
+
+    let mut marked = new.clone();
+    marked.metadata.annotations.get_or_insert_default().insert(annotation::ROLLED_BACK.to_owned(), "then".to_owned());
+    let back = plan_for(&releasing(90, true), sets(&marked), Reports::default());
+    let failed = back.change.iter().find(|change| change.name == "d-replicas-2").expect("the failed one is scaled");
+    assert_eq!(failed.patch["spec"]["replicas"], json!(0));
+    assert_eq!(condition(&back, "Progressing").reason.as_deref(), Some("RolledBack"));
+    let release = back.status.as_ref().and_then(|status| status.release_status.clone()).expect("a release");
+    assert_eq!(release.progress.as_deref(), Some("Aborted"));
+    assert_eq!(release.update_revision.as_deref(), Some("d-replicas-2"));
+    assert!(back.create.is_none() && back.delete.is_empty() && back.events.is_empty(), "{back:?}");
+
+    let mut again = releasing(90, true);
+    let module = again.spec.template.as_mut().and_then(|template| template.spec.as_mut()).expect("a template");
+    module.module.get_or_insert_default().url = "file:///mended.jar".to_owned();
+    let retried = plan_for(&again, sets(&marked), Reports::default());
+    let change = retried.change.iter().find(|change| change.name == "d-replicas-2").expect("it is tried again");
+    assert_eq!(change.patch["metadata"]["annotations"]["koupleless.io/rolled-back"], Value::Null);
+    assert_eq!(change.patch["spec"]["template"]["spec"]["module"]["url"], json!("file:///mended.jar"));
+}
+
+#[test]
+fn without_a_good_revision_nothing_is_rolled_back() {
+    let mut first = releasing(60, true);
+    first.status.as_mut().expect("a status").replicas = Some(1);
+    first.status.as_mut().and_then(|status| status.release_status.as_mut()).expect("a release").completed_revision =
+        None;
+    let new = set_of(2, "2.0.0", 1);
+    let plan = plan_for(&first, vec![view_of(&new, 1, 0)], Reports::default());
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("ProgressDeadlineExceeded"));
+    assert!(plan.change.iter().all(|change| change.patch["metadata"]["annotations"].is_null()), "{plan:?}");
 }

@@ -10,6 +10,8 @@
 //! | how many instances are wanted (scale, peer mode) | `replicas` |
 //! | which replica set is the newest, when is a new one made | `revision` |
 //! | how far may the release be now (batches, confirmation) | `release` |
+//! | does the release still get on | `deadline` |
+//! | which revision runs, after a rollback too | `deployment/course` |
 //! | how many instances may each revision have now | `rollout` |
 //! | which base gets the module, which one loses it | `placement` |
 //! | what is the next command to an agent about one biz | `slot` |
@@ -21,6 +23,7 @@
 //! | how long to wait after a failure | `backoff` |
 
 pub mod backoff;
+pub mod deadline;
 pub mod deployment;
 pub mod merge;
 pub mod module;

@@ -86,6 +86,8 @@ pub struct Strategy {
     pub gray_time: Duration,
     /// See [`Strategy::max_unavailable`].
     pub max_unavailable: Option<MaxUnavailable>,
+    /// Bring the last good revision back when a release fails.
+    pub auto_rollback: bool,
 }
 
 /// `maxUnavailable`, as it was written.
@@ -111,6 +113,7 @@ impl Strategy {
             batch_count: positive(strategy.batch_count).unwrap_or(1),
             gray_time: Duration::from_secs(u64::from(positive(strategy.gray_time_between_batch_seconds).unwrap_or(0))),
             max_unavailable: strategy.max_unavailable.as_ref().and_then(parse_max_unavailable),
+            auto_rollback: strategy.auto_rollback.unwrap_or(false),
         }
     }
 

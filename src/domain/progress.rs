@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
+    deadline::Deadline,
     deployment::{Reports, SetView, View},
     names,
     release::{Progress, Release},
@@ -47,6 +48,10 @@ pub struct Facts<'a> {
     pub release: Option<&'a Release>,
     /// `spec.paused` keeps a changed template from becoming a revision.
     pub held: bool,
+    /// The revision that runs instead, after a release was rolled back.
+    pub back: Option<&'a str>,
+    /// How the release gets on, and the deadline in seconds.
+    pub deadline: Option<(Deadline, i64)>,
     /// What others tell.
     pub reports: &'a Reports,
     /// The deployment is being deleted.
@@ -66,6 +71,8 @@ impl<'a> Facts<'a> {
             newest_name: None,
             release: None,
             held: false,
+            back: None,
+            deadline: None,
             reports: &view.reports,
             deleting: false,
             stuck: None,
@@ -148,7 +155,12 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
         let message = "spec.paused holds the new template back; set it to false to release it".to_owned();
         return (ConditionStatus::Unknown, "DeploymentPaused", message);
     }
+    if let Some((_, seconds)) = facts.deadline.filter(|(deadline, _)| deadline.exceeded) {
+        let message = format!("{name}: {batch} has made no progress for {seconds} s{}", cause(facts));
+        return (ConditionStatus::False, "ProgressDeadlineExceeded", message);
+    }
     match release.progress {
+        Progress::Aborted => (ConditionStatus::False, "RolledBack", why_rolled_back(facts)),
         Progress::Completed => (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available")),
         Progress::WaitingForConfirmation => (
             ConditionStatus::Unknown,
@@ -163,6 +175,19 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
             (ConditionStatus::True, "ReplicaSetUpdated", format!("{name}: {batch} is under way"))
         }
     }
+}
+
+/// The failure that others tell of, as the end of a sentence.
+fn cause(facts: &Facts<'_>) -> String {
+    facts.reports.failure.as_ref().map(|(reason, message)| format!(" ({reason}: {message})")).unwrap_or_default()
+}
+
+/// Why a release was rolled back, and what to do.
+pub fn why_rolled_back(facts: &Facts<'_>) -> String {
+    let name = facts.newest_name.unwrap_or_default();
+    let seconds = facts.deadline.map_or(0, |(_, seconds)| seconds);
+    let back = facts.back.map(|back| format!("; {back} is back")).unwrap_or_default();
+    format!("{name} made no progress for {seconds} s{}{back}; change spec.template to try again", cause(facts))
 }
 
 fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) -> Option<ReleaseStatus> {
@@ -190,6 +215,12 @@ fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) 
         status.real_batch_count = count(release.batches);
         if !same_revision || before.original_delta_replicas.is_none() {
             status.original_delta_replicas = count(facts.desired);
+        }
+        if let Some((deadline, _)) = facts.deadline {
+            status.last_progress_time = Timestamp::from_second(deadline.progressed_at).ok().map(Time);
+        }
+        if release.progress == Progress::Completed {
+            status.completed_revision = status.update_revision.clone();
         }
         status.next_reconcile_time = release.resume_at.and_then(|at| Timestamp::from_second(at).ok()).map(Time);
     }

@@ -23,6 +23,8 @@ pub enum Progress {
     Paused,
     /// Every batch is complete.
     Completed,
+    /// The release failed and was rolled back.
+    Aborted,
     /// The deployment is being deleted.
     Terminating,
 }
@@ -36,6 +38,7 @@ impl Progress {
             Self::WaitingForConfirmation => "WaitingForConfirmation",
             Self::Paused => "Paused",
             Self::Completed => "Completed",
+            Self::Aborted => "Aborted",
             Self::Terminating => "Terminating",
         }
     }

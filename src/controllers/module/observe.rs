@@ -10,7 +10,7 @@ use crate::{
     arklet::{client::Endpoint, session::BaseId, wire::is_web_context_clash},
     controllers::{context::Context, error::Error, fleet},
     domain::{
-        deployment::number,
+        deployment::rank,
         module::{BaseFate, ModuleView, Told},
         names,
         policy::UpgradePolicy,
@@ -235,7 +235,7 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
         owner: owner.cloned().unwrap_or_else(|| module.name_any()),
         version,
         url: current_url(observed.set.as_deref(), &info),
-        revision: observed.set.as_ref().map_or(0, |set| number(set)),
+        revision: observed.set.as_ref().map_or(0, |set| rank(set)),
         created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
         policy: UpgradePolicy::parse(policy.or(module.spec.upgrade_policy.as_deref())),
         own_versions: own_versions(context, module),

@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::{
-    api::{ModuleDeployment, ModuleDeploymentStatus, ModuleReplicaSet, keys::finalizer},
+    api::{ModuleDeployment, ModuleDeploymentStatus, ModuleReplicaSet, ReleaseStatus, keys::finalizer},
     controllers::{
         context::{Context, STATUS_PACE},
         error::Error,
@@ -140,7 +140,12 @@ fn is_edge(before: &ModuleDeploymentStatus, after: &ModuleDeploymentStatus) -> b
         let word = |c: &crate::api::Condition| (c.type_.clone(), c.status.clone(), c.reason.clone());
         status.conditions.iter().map(word).collect()
     };
-    before.release_status != after.release_status
+    // When it last got on moves with the counts.
+    let release = |status: &ModuleDeploymentStatus| {
+        let release = status.release_status.clone();
+        release.map(|release| ReleaseStatus { last_progress_time: None, ..release })
+    };
+    release(before) != release(after)
         || before.observed_generation != after.observed_generation
         || conditions(before) != conditions(after)
 }

@@ -39,6 +39,7 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
             base: observed.base(&state),
             sets: observed.sets(),
             reports: observed.reports.clone(),
+            watching_since: context.watching_since,
         };
         plan_deployment(&view, now)
     };

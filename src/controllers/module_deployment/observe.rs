@@ -9,7 +9,7 @@ use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, condition},
     controllers::{context::Context, fleet},
     domain::{
-        deployment::{Base, Reports, SetView, number},
+        deployment::{Base, Reports, SetView, rank},
         names,
         replicas::PEER,
         rollout::SetCounts,
@@ -53,7 +53,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
     let mut sets = Vec::new();
     let mut unplaced = None;
     let all = context.sets_of(deployment);
-    let newest = all.iter().max_by_key(|set| number(set)).map(|set| set.name_any());
+    let newest = all.iter().max_by_key(|set| rank(set)).map(|set| set.name_any());
     let of_newest = newest.as_ref().map(|name| context.modules.of_set(namespace, name)).unwrap_or_default();
     for set in all {
         let of_set = context.modules.of_set(namespace, &set.name_any());

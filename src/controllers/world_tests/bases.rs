@@ -14,7 +14,7 @@ use crate::{
     },
     controllers::fleet,
     domain::{
-        deployment::number,
+        deployment::rank,
         module::{BaseFate, ModulePlan, ModuleView, Phase, Told, UNREACHABLE_AFTER_MS, plan_module},
         names,
         policy::UpgradePolicy,
@@ -126,7 +126,7 @@ impl World {
             module: module.name_any(),
             version,
             url: "file:///m.jar".to_owned(),
-            revision: set.map_or(0, number),
+            revision: set.map_or(0, rank),
             created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
             policy: UpgradePolicy::parse(strategy.and_then(|strategy| strategy.upgrade_policy.as_deref())),
             own_versions: versions.iter().filter_map(|set| set.module().map(|info| info.version.clone())).collect(),

@@ -53,6 +53,9 @@ impl World {
         self.settle(&mut dice)?;
         self.check_end();
         self.fine()?;
+        // What can't be completed, for want of bases, has said so by then.
+        self.now += 600_000;
+        self.all(&mut dice);
         let before = self.writes;
         for _ in 0..4 {
             self.now += 15_000;

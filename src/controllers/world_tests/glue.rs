@@ -19,7 +19,7 @@ use crate::{
         module_replica_set::build::{self, Binding},
     },
     domain::{
-        deployment::{Base, Plan, Reports, SetView, View, number, plan_deployment},
+        deployment::{Base, Plan, Reports, SetView, View, plan_deployment, rank},
         placement::{self, plan_placement},
         policy::Strategy,
         replicas::{Scale, plan_scale},
@@ -34,7 +34,7 @@ impl World {
         let Some(deployment) = self.seen_deployments.get(name).cloned() else { return Ok(()) };
         let sets = self.sets_of(name);
         let modules: Vec<_> = sets.iter().map(|set| self.modules_of(&set.name_any())).collect();
-        let newest = (0..sets.len()).max_by_key(|&index| number(&sets[index]));
+        let newest = (0..sets.len()).max_by_key(|&index| rank(&sets[index]));
         let views = sets.iter().zip(&modules).enumerate().map(|(index, (object, modules_of_set))| {
             let mut counts = fleet::count(object, modules_of_set, |uid| self.is_alive(uid));
             let newer = newest.filter(|&newest| newest != index).map(|newest| &modules[newest]);
@@ -55,6 +55,7 @@ impl World {
                 failure: fleet::failure(&all),
                 ..Reports::default()
             },
+            watching_since: 0,
         };
         let plan = plan_deployment(&view, self.now);
         let desired = view.reports.peers;
