@@ -72,10 +72,13 @@ pub struct Plans {
     selector: LabelSelector,
     deployments: HashMap<DeploymentKey, Vec<Write>>,
     placements: HashMap<PlacementKey, Places>,
-    steps: HashMap<(Base, [u8; VERSIONS]), Option<(usize, Deed)>>,
+    steps: HashMap<(Base, [u8; VERSIONS]), Option<Told>>,
 }
 
-/// What an agent is told about a version.
+/// A version, and what an agent is told about it.
+pub type Told = (usize, Deed);
+
+/// What an agent can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     Install,
@@ -279,7 +282,7 @@ impl Plans {
     }
 
     /// What the agent of a base is told next.
-    pub fn step(&mut self, base: Base, sets: &[Set; VERSIONS]) -> Option<(usize, Deed)> {
+    pub fn step(&mut self, base: Base, sets: &[Set; VERSIONS]) -> Option<Told> {
         let numbers = sets.map(|set| set.number);
         if let Some(known) = self.steps.get(&(base, numbers)) {
             return *known;
