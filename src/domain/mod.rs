@@ -39,3 +39,6 @@ pub mod service;
 pub mod slot;
 pub mod traffic;
 pub mod validation;
+
+#[cfg(test)]
+mod model_tests;
