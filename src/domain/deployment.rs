@@ -25,7 +25,7 @@ use super::{
     progress::{self, Facts},
     release::{Progress, Release, Seen, Stored, Wanted, plan_release},
     replicas::{Desired, Scale, plan_scale},
-    revision::{Identity, Revision, plan_history},
+    revision::{Identity, Revision, RevisionPlan, plan_history},
     rollout::{SetCounts, Sets, plan_rollout},
     validation,
 };
@@ -331,7 +331,9 @@ fn scaled_by_somebody(deployment: &ModuleDeployment, desired: &Desired) -> bool 
 fn release(view: &View<'_>, strategy: &Strategy, desired: &Desired, course: &Course, now: i64) -> Release {
     let stored = stored(view.deployment, &course.asked_name);
     let spec = &view.deployment.spec;
+    // What stood there before there was a replica set is older than the release.
     let confirm = spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok());
+    let confirm = confirm.filter(|_| course.asked_index.is_some() && !matches!(course.asked, RevisionPlan::Lift(..)));
     let baseline = course
         .asked_index
         .and_then(|index| view.sets[index].object.annotations().get(annotation::CONFIRM_BASELINE)?.parse::<u32>().ok());

@@ -141,11 +141,24 @@ pub fn plan_release(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, now: i64) 
             resume_at: None,
         };
     }
-    let batch = if stored.same_revision { stored.batch.clamp(1, batches) } else { 1 };
-    let stored = Stored { batch, ..stored.clone() };
+    // What is stored of another revision, its pause too, says nothing of this one.
+    let stored = match stored.same_revision {
+        true => Stored { batch: stored.batch.clamp(1, batches), ..stored.clone() },
+        false => Stored { batch: 1, ..Stored::default() },
+    };
     let release = advance(wanted, &stored, seen, batches, now);
     if wanted.paused && release.progress != Progress::Completed {
-        return Release { target: None, progress: Progress::Paused, ..release };
+        // The next batch begins when the pause ends, also where everything else allows it.
+        let over = release.batch > stored.batch;
+        let batch_complete = release.batch_complete || over;
+        return Release {
+            target: None,
+            batch: stored.batch,
+            progress: Progress::Paused,
+            batch_complete,
+            resume_at: if over { stored.resume_at } else { release.resume_at },
+            ..release
+        };
     }
     release
 }

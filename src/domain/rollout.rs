@@ -78,8 +78,10 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     // Old revisions are never given more than the share that the release leaves them, unless they have it already.
     let old_total = old_total.min(ordered_old.max(desired - target));
     // An unfinished revision's instances hold up the newest, so they must not be left with the old ones' share.
+    // Once ordered away they don't come back as long as one of them is there, or every look would undo the last.
     let held_up: u32 = unfinished(sets).map(|set| set.unavailable()).sum();
-    let old_total = if held_up > 0 { old_total.min(ordered_old - held_up) } else { old_total };
+    let hold = held_up > 0 || superseded_leftovers(sets);
+    let old_total = if hold { old_total.min(ordered_old - held_up) } else { old_total };
     // A superseded instance beside its available successor leaves, also where other bases are missing for the rest.
     let covered: u32 = sets.old.iter().map(|set| set.covered).sum();
     let useful: u32 = sets.old.iter().map(|set| set.live).sum::<u32>().saturating_sub(covered);

@@ -127,8 +127,16 @@ fn change(
     keep_equivalent(&mut wanted, &set.spec);
     let mut patch =
         merge::diff(&json!(set.spec), &json!(wanted)).map_or_else(|| json!({}), |spec| json!({ "spec": spec }));
+    let confirm = view.deployment.spec.confirm_batch_num.unwrap_or(0).to_string();
     if let Some(number) = lift {
-        patch["metadata"] = json!({ "labels": { label::REVISION: number.to_string() } });
+        // A release begins: what is confirmed now was meant for another.
+        patch["metadata"]["labels"] = json!({ label::REVISION: number.to_string() });
+        patch["metadata"]["annotations"][annotation::CONFIRM_BASELINE] = json!(confirm);
+    } else if newest
+        && set.annotations().get(annotation::CONFIRM_BASELINE).is_some_and(|had| *had != confirm && had != "0")
+    {
+        // It was seen to differ: from here on that number counts like any other.
+        patch["metadata"]["annotations"][annotation::CONFIRM_BASELINE] = json!("0");
     }
     if newest && revision(set).identity == wanted_identity(view.deployment) {
         course::unmark(set, &mut patch);

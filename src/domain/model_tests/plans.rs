@@ -25,6 +25,7 @@ use crate::{
         deployment::{self, Reports, SetView, View, plan_deployment},
         placement::{self, Fleet, Placed, Wanted, plan_placement},
         policy::{SchedulingPolicy, Strategy},
+        rollout::SetCounts,
         slot::{BizState, History, Observation, Step, Wish, WishKind, plan_slot},
     },
 };
@@ -37,7 +38,7 @@ pub const FULL: &str = "full";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Confirm(u8),
-    Change { set: usize, desired: Option<u8>, number: Option<u8> },
+    Change { set: usize, desired: Option<u8>, number: Option<u8>, baseline: Option<u8> },
     Create { set: usize, made: Set },
     Status(Status),
     Place { set: usize, base: usize },
@@ -141,7 +142,10 @@ impl Plans {
         let objects: Vec<ModuleReplicaSet> = there.iter().map(|&set| self.set_object(set, key.sets[set])).collect();
         let views = there.iter().zip(&objects).map(|(&set, object)| {
             let [existing, live, available, covered] = key.counts[set].map(u32::from);
-            SetView { object, existing, live, ready: available, available, upgrading: 0, covered }
+            let desired = object.desired();
+            let counts =
+                SetCounts { desired, existing, live, ready: available, available, covered, ..SetCounts::default() };
+            SetView { object, counts }
         });
         let deployment = self.deployment_object(key);
         let view = View {
@@ -149,6 +153,7 @@ impl Plans {
             base: deployment::Base::Present { uid: "ub", selector: &self.selector },
             sets: views.collect(),
             reports: Reports::default(),
+            watching_since: 0,
         };
         self.writes(key, plan_deployment(&view, NOW * 1000))
     }
@@ -163,8 +168,10 @@ impl Plans {
             let desired = change.patch["spec"]["replicas"].as_u64().map(small);
             let number =
                 change.patch["metadata"]["labels"][label::REVISION].as_str().and_then(|text| text.parse().ok());
-            if desired.is_some() || number.is_some() {
-                writes.push(Write::Change { set, desired, number });
+            let baseline = change.patch["metadata"]["annotations"][annotation::CONFIRM_BASELINE].as_str();
+            let baseline = baseline.and_then(|text| text.parse().ok());
+            if desired.is_some() || number.is_some() || baseline.is_some() {
+                writes.push(Write::Change { set, desired, number, baseline });
             }
         }
         let mut names: Vec<u8> = key.sets.iter().map(|set| set.name).collect();
@@ -293,7 +300,7 @@ impl Plans {
             place.installed.then(|| (version_name(version), state))
         };
         let versions: BTreeMap<String, BizState> = base.places().filter_map(biz).collect();
-        let told = plan_slot(&wishes, &Observation::Known { at: NOW, versions }, &History::new(), NOW);
+        let told = plan_slot(&wishes, Observation::Known { at: NOW, versions: &versions }, &History::new(), NOW);
         let number = |version: &str| version.parse::<usize>().map_or(0, |number| number - 1);
         let step = match told {
             Step::Install { version, .. } => Some((number(&version), Deed::Install)),

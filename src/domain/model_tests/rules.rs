@@ -144,24 +144,22 @@ fn batch(look: &Look<'_>) -> Kept {
         return Ok(());
     }
     let paused_after_it = look.same && look.before.status.resume == Resume::Now;
-    let complete = look.is_complete(then) || paused_after_it || known::inherited_pause(look);
+    let complete = look.is_complete(then) || paused_after_it;
     keep(Rule::Complete, complete, || format!("batch {now} begins and {then} isn't complete"))?;
     let asked_for = look.config.confirm || (look.beta() && then == 1);
     let confirmed = !asked_for || look.after.confirmed >= then;
-    let confirmed = confirmed || known::lifted_baseline(look) || known::inherited_pause(look);
     keep(Rule::Confirmation, confirmed, || format!("batch {now} begins and nobody confirmed {then}"))?;
-    let moves = !look.before.paused || known::batch_while_paused(look);
-    keep(Rule::Paused, moves, || format!("batch {now} begins while paused"))
+    keep(Rule::Paused, !look.before.paused, || format!("batch {now} begins while paused"))
 }
 
 /// What is shown is true.
 fn words(look: &Look<'_>) -> Kept {
     let status = look.after.status;
-    let complete = look.is_complete(status.batch) || known::inherited_pause(look);
+    let complete = look.is_complete(status.batch);
     match status.shown {
         Shown::Waiting => {
             keep(Rule::Complete, complete, || format!("batch {} is said to be complete", status.batch))?;
-            let heard = look.after.confirmed < status.batch || known::baseline_again(look);
+            let heard = look.after.confirmed < status.batch;
             keep(Rule::Confirmation, heard, || format!("batch {} was confirmed and still waits", status.batch))
         }
         Shown::Completed => keep(Rule::Complete, complete && status.batch == look.batches(), || {
