@@ -78,9 +78,9 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     // Old revisions are never given more than the share that the release leaves them, unless they have it already.
     let old_total = old_total.min(ordered_old.max(desired - target));
     // An unfinished revision's instances hold up the newest, so they must not be left with the old ones' share.
-    // Once ordered away they don't come back as long as one of them is there, or every look would undo the last.
+    // Nor are they given more: every look would undo the last.
     let held_up: u32 = unfinished(sets).map(|set| set.unavailable()).sum();
-    let hold = held_up > 0 || superseded_leftovers(sets);
+    let hold = held_up > 0 || heir(&sets.old).is_some_and(|heir| is_unfinished(&sets.old, heir));
     let old_total = if hold { old_total.min(ordered_old - held_up) } else { old_total };
     // A superseded instance beside its available successor leaves, also where other bases are missing for the rest.
     let covered: u32 = sets.old.iter().map(|set| set.covered).sum();
@@ -105,7 +105,16 @@ fn superseded_leftovers(sets: &Sets) -> bool {
 
 /// The revisions between the oldest running one and the newest.
 fn unfinished(sets: &Sets) -> impl Iterator<Item = &SetCounts> {
-    sets.old.iter().skip_while(|set| set.existing == 0).skip(1)
+    sets.old.iter().enumerate().filter(|(index, _)| is_unfinished(&sets.old, *index)).map(|(_, set)| set)
+}
+
+fn is_unfinished(old: &[SetCounts], index: usize) -> bool {
+    old.iter().position(|set| set.existing > 0).is_some_and(|oldest| index > oldest)
+}
+
+/// Which of the old revisions gets what they lack: the newest that serves.
+fn heir(old: &[SetCounts]) -> Option<usize> {
+    old.iter().rposition(|set| set.available > 0).or_else(|| old.len().checked_sub(1))
 }
 
 fn next_new(desired: u32, target: u32, ordered_old: u32, strategy: &Strategy, sets: &Sets) -> u32 {
@@ -145,8 +154,7 @@ fn first_shares(total: u32, old: &[SetCounts]) -> Vec<u32> {
     let mut shares: Vec<u32> = old.iter().map(|set| set.desired).collect();
     let ordered: u32 = shares.iter().sum();
     if total >= ordered {
-        let heir = old.iter().rposition(|set| set.available > 0).or_else(|| old.len().checked_sub(1));
-        if let Some(heir) = heir {
+        if let Some(heir) = heir(old) {
             shares[heir] += total - ordered;
         }
         return shares;
