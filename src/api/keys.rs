@@ -28,6 +28,12 @@ pub mod label {
     pub const BASE_INSTANCE_IP: &str = "koupleless.io/base-instance-ip";
     /// On Modules: the name of the base pod.
     pub const BASE_INSTANCE_NAME: &str = "koupleless.io/base-instance-name";
+    /// On a Module, set by a user: uninstall it here; another base takes its place.
+    pub const DELETE_MODULE: &str = "koupleless.io/delete-module";
+    /// On a base pod, set by a user: move its modules to other bases, then delete the pod.
+    pub const DELETE_POD: &str = "koupleless.io/delete-pod";
+    /// On a base pod, set by a user: delete the pod at once.
+    pub const DELETE_POD_DIRECTLY: &str = "koupleless.io/delete-pod-directly";
     /// On a Module, set by a user: drop it without uninstalling anything.
     pub const DELETE_MODULE_DIRECTLY: &str = "koupleless.io/delete-module-directly";
     /// On base pods: how many module slots the base holds.
@@ -60,6 +66,8 @@ pub mod annotation {
     pub const REPLICA_SET_UID: &str = "koupleless.io/module-replicaset-uid";
     /// On a ModuleReplicaSet: the `confirmBatchNum` found when its release began.
     pub const CONFIRM_BASELINE: &str = "koupleless.io/confirm-baseline";
+    /// On a template, set by a user, and on the Modules made from it: another value reinstalls the same version.
+    pub const RESTARTED_AT: &str = "koupleless.io/restartedAt";
     /// On a ModuleReplicaSet: when its release was given up and rolled back.
     pub const ROLLED_BACK: &str = "koupleless.io/rolled-back";
     /// On a base pod: the port of its Arklet, where it is not the default.

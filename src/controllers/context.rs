@@ -431,7 +431,8 @@ impl Context {
             let changed = |key: String| before.labels().contains_key(&key) != now.labels().contains_key(&key);
             self.wake_modules_on(now.uid(), |module| biz_names(module).any(|name| changed(names::traffic_label(name))));
         }
-        let room = |pod: &BasePod| (pod.is_ending(), pod.is_ready(), pod.max_modules(), pod.spec.node_name.clone());
+        let going = |pod: &BasePod| pod.is_ending() || pod.is_to_be_emptied();
+        let room = |pod: &BasePod| (going(pod), pod.is_ready(), pod.max_modules(), pod.spec.node_name.clone());
         if same.is_none_or(|before| room(before) != room(now)) {
             for base in self.bases.holders(&namespace, &now.name_any()) {
                 self.wake_users_of(&base);

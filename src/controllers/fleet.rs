@@ -7,7 +7,10 @@ use kube::ResourceExt;
 
 use super::context::Context;
 use crate::{
-    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
+    api::{
+        Module, ModuleDeployment, ModuleReplicaSet,
+        keys::{annotation, label},
+    },
     domain::{
         deployment::rank,
         module::Phase,
@@ -73,6 +76,7 @@ impl<'a> Seeker<'a> {
             slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
             max_slots: pod.max_modules(),
             taken,
+            emptied: pod.is_to_be_emptied() && !pod.is_ending(),
         }
     }
 }
@@ -94,7 +98,7 @@ fn is_cordoned(context: &Context, pod: &BasePod) -> bool {
 }
 
 fn closed(pod: &BasePod, cordoned: bool) -> Option<Ineligible> {
-    if pod.is_ending() {
+    if pod.is_ending() || pod.is_to_be_emptied() {
         Some(Ineligible::Ending)
     } else if !pod.is_ready() {
         Some(Ineligible::NotReady)
@@ -140,7 +144,8 @@ pub fn fleet(
         ),
     };
     let modules = sets.iter().enumerate();
-    let modules = modules.flat_map(|(index, (_, modules))| modules.iter().map(move |module| placed(index, module)));
+    let modules =
+        modules.flat_map(|(index, (set, modules))| modules.iter().map(move |module| placed(index, module, set)));
     let wanted = |set: &ModuleReplicaSet| Wanted {
         desired: if set.metadata.deletion_timestamp.is_some() { 0 } else { set.desired() },
         revision: rank(set),
@@ -152,22 +157,45 @@ pub fn fleet(
         scheduling: SchedulingPolicy::of(scheduling),
         total,
         floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total))),
+        restart_floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total).max(1))),
         sets: sets.iter().map(|(set, _)| wanted(set)).collect(),
         modules: modules.collect(),
         bases,
     }
 }
 
-fn placed(set: usize, module: &Module) -> Placed {
+fn placed(index: usize, module: &Module, set: &ModuleReplicaSet) -> Placed {
     Placed {
         module: module.name_any(),
-        set,
+        set: index,
         base: index::base_uid(module).unwrap_or_default().to_owned(),
         available: phase_of(module) == Some(Phase::Available),
-        leaving: is_leaving(module),
+        leaving: is_leaving(module) || is_ordered_off(module),
+        outdated: is_outdated(module, set),
         stuck: is_stuck(module),
         created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
     }
+}
+
+/// Whether a user has ordered that the Module leaves this base.
+pub fn is_ordered_off(module: &Module) -> bool {
+    module.labels().get(label::DELETE_MODULE).is_some_and(|value| value == label::TRUE)
+}
+
+/// Whether the Module was installed before the restart that its set's template asks for.
+pub fn is_outdated(module: &Module, set: &ModuleReplicaSet) -> bool {
+    let metadata = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+    let wanted = metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(annotation::RESTARTED_AT));
+    wanted.is_some() && module.annotations().get(annotation::RESTARTED_AT) != wanted
+}
+
+/// How many Modules of `set` are available again since the last order to restart; `None` where all are.
+pub fn restarted(set: &ModuleReplicaSet, modules: &[Arc<Module>]) -> Option<u32> {
+    let metadata = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+    metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(annotation::RESTARTED_AT))?;
+    let through = |module: &&Arc<Module>| !is_outdated(module, set) && phase_of(module) == Some(Phase::Available);
+    let done = modules.iter().filter(through).count();
+    (done < set.desired() as usize).then(|| u32::try_from(done).unwrap_or(u32::MAX))
 }
 
 /// Whether a Module waits on a slot that turned out to be somebody else's.

@@ -72,6 +72,8 @@ pub struct Reports {
     pub bases_ready: u32,
     /// In peer mode: how many instances there can be.
     pub peers: u32,
+    /// While a restart is under way: how many Modules of the newest revision are through.
+    pub restarted: Option<u32>,
     /// Failures of Modules: reason and message, the most telling one.
     pub failure: Option<(String, String)>,
     /// Why the Service isn't as wanted: reason and message.

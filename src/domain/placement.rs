@@ -54,6 +54,9 @@ pub struct Base {
     pub max_slots: Option<u32>,
     /// Whether the slot of this deployment's biz name is held by somebody else.
     pub taken: bool,
+    /// A user has ordered that its Modules leave: it counts as being deleted, and they go once others serve in their
+    /// place.
+    pub emptied: bool,
 }
 
 impl Base {
@@ -82,6 +85,8 @@ pub struct Placed {
     pub leaving: bool,
     /// Its slot turned out to be somebody else's: it waits there for nothing.
     pub stuck: bool,
+    /// It was installed before the restart that its template asks for.
+    pub outdated: bool,
     /// Creation time in seconds since the epoch.
     pub created: i64,
 }
@@ -106,6 +111,8 @@ pub struct Fleet {
     pub total: Option<u32>,
     /// How many bases must stay available, where that many are: D less what may be unavailable.
     pub floor: u32,
+    /// The same for restarts, which can't do without taking one out.
+    pub restart_floor: u32,
     /// The deployment's replica sets, in any order.
     pub sets: Vec<Wanted>,
     /// The deployment's Modules.
@@ -156,7 +163,9 @@ pub fn plan_placement(fleet: &Fleet) -> Placement {
             plan.shrink(set, live.len() - desired, newest);
         } else {
             plan.relocate(set, Some(set) == newest);
+            plan.restart(set);
         }
+        plan.empty_bases(set);
     }
     plan.result
 }
@@ -219,10 +228,18 @@ impl<'a> Planner<'a> {
                 missing -= 1;
             }
         }
+        // One that leaves a good base, to be restarted there for instance, makes room for itself.
+        let missing = missing.saturating_sub(self.returning(set));
         if missing > 0 {
             self.result.unplaced.insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
             self.explain_refusals();
         }
+    }
+
+    /// Modules of `set` that leave a base which could take them again.
+    fn returning(&self, set: usize) -> usize {
+        let good = |base: &str| self.bases.get(base).is_some_and(|base| base.closed.is_none() && !base.taken);
+        self.fleet.modules.iter().filter(|placed| placed.set == set && placed.leaving && good(&placed.base)).count()
     }
 
     /// How many Modules of each old set may be taken over: those that were ordered away, or, where the old one leaves
@@ -301,6 +318,33 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Takes Modules out that were installed before the last order to restart, as many at a time as can be spared.
+    fn restart(&mut self, set: usize) {
+        let mut outdated: Vec<&Placed> = self.live(set).into_iter().filter(|placed| placed.outdated).collect();
+        outdated.sort_by_key(|placed| (placed.available, &placed.module));
+        for placed in outdated {
+            let ordered = self.result.delete.iter().any(|(_, module)| *module == placed.module);
+            if !ordered && self.can_spare(placed, self.fleet.restart_floor) {
+                self.result.delete.push((set, placed.module.clone()));
+            }
+        }
+    }
+
+    /// Modules leave a base that is to be emptied once enough others serve, or when nobody else can take them.
+    fn empty_bases(&mut self, set: usize) {
+        let emptied = |placed: &&Placed| {
+            placed.set == set
+                && !placed.leaving
+                && self.bases.get(placed.base.as_str()).is_some_and(|base| base.emptied)
+        };
+        let leaving: Vec<&Placed> = self.fleet.modules.iter().filter(emptied).collect();
+        for placed in leaving {
+            if self.result.unplaced.contains_key(&set) || self.can_spare(placed, self.fleet.floor) {
+                self.result.delete.push((set, placed.module.clone()));
+            }
+        }
+    }
+
     /// Whether the old Module on the same base stays although the new one waits for its end: others of its set went in
     /// its place, or more of them are wanted again.
     fn is_shut_out(&self, new: &Placed) -> bool {
@@ -358,6 +402,17 @@ impl<'a> Planner<'a> {
     /// Whether the base that loses this Module can be spared, or loses nothing. The order to shrink was given for what
     /// was available then; less may be now.
     fn may_go(&self, leaving: &Placed) -> bool {
+        let (now, then) = self.serving_without(leaving);
+        !leaving.available || then >= now.min(self.fleet.floor as usize)
+    }
+
+    /// Whether `floor` bases serve without this Module.
+    fn can_spare(&self, leaving: &Placed, floor: u32) -> bool {
+        !leaving.available || self.serving_without(leaving).1 >= floor as usize
+    }
+
+    /// How many bases serve now, and how many when this Module and those ordered to leave have left.
+    fn serving_without(&self, leaving: &Placed) -> (usize, usize) {
         let going = |placed: &Placed| {
             placed.module == leaving.module || self.result.delete.iter().any(|(_, module)| *module == placed.module)
         };
@@ -366,7 +421,7 @@ impl<'a> Planner<'a> {
         let now: BTreeSet<&str> = serving().map(|placed| placed.base.as_str()).collect();
         let then: BTreeSet<&str> =
             serving().filter(|placed| !going(placed)).map(|placed| placed.base.as_str()).collect();
-        !leaving.available || then.len() >= now.len().min(self.fleet.floor as usize)
+        (now.len(), then.len())
     }
 
     /// Modules that the newest set wants, that don't exist yet and that have a place.

@@ -3,7 +3,15 @@ use proptest::prelude::*;
 use super::*;
 
 fn base(name: &str, slots: u32) -> Base {
-    Base { uid: format!("uid-{name}"), name: name.to_owned(), closed: None, slots, max_slots: None, taken: false }
+    Base {
+        uid: format!("uid-{name}"),
+        name: name.to_owned(),
+        closed: None,
+        slots,
+        max_slots: None,
+        taken: false,
+        emptied: false,
+    }
 }
 
 fn placed(set: usize, base: &str, available: bool) -> Placed {
@@ -14,13 +22,23 @@ fn placed(set: usize, base: &str, available: bool) -> Placed {
         available,
         leaving: false,
         stuck: false,
+        outdated: false,
         created: 0,
     }
 }
 
 fn fleet(policy: UpgradePolicy, desired: &[u32], modules: Vec<Placed>, bases: Vec<Base>) -> Fleet {
     let sets = desired.iter().zip(1..).map(|(&desired, revision)| Wanted { desired, revision }).collect();
-    Fleet { policy, scheduling: SchedulingPolicy::Scatter, total: None, floor: 0, sets, modules, bases }
+    Fleet {
+        policy,
+        scheduling: SchedulingPolicy::Scatter,
+        total: None,
+        floor: 0,
+        restart_floor: 0,
+        sets,
+        modules,
+        bases,
+    }
 }
 
 fn created(placement: &Placement) -> Vec<(usize, &str)> {
@@ -191,6 +209,41 @@ fn a_module_in_somebody_elses_slot_moves_once_a_base_is_free() {
 }
 
 #[test]
+fn a_restart_takes_out_one_after_the_other_and_first_what_serves_nobody() {
+    let old = |base: &str, available| Placed { outdated: true, ..placed(0, base, available) };
+    let of = |modules: Vec<Placed>| {
+        let bases = vec![base("a", 1), base("b", 1), base("c", 1)];
+        let fleet = fleet(BESIDE, &[3], modules, bases);
+        plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: 2, ..fleet })
+    };
+    let all = of(vec![old("a", true), old("b", true), old("c", true)]);
+    assert_eq!(deleted(&all), ["m0-a"]);
+    // The first is on its way out: it makes room for itself, and nobody else goes meanwhile.
+    let leaving = Placed { leaving: true, ..old("a", true) };
+    assert_eq!(of(vec![leaving, old("b", true), old("c", true)]), Placement::default());
+    assert_eq!(of(vec![placed(0, "a", false), old("b", true), old("c", true)]), Placement::default());
+    assert_eq!(deleted(&of(vec![placed(0, "a", true), old("b", true), old("c", true)])), ["m0-b"]);
+    assert_eq!(deleted(&of(vec![placed(0, "a", true), old("b", true), old("c", false)])), ["m0-c"]);
+}
+
+#[test]
+fn a_base_that_is_to_be_emptied_is_replaced_first_where_another_can_take_its_modules() {
+    let emptied = |name: &str| Base { closed: Some(Ineligible::Ending), emptied: true, ..base(name, 1) };
+    let of = |modules: Vec<Placed>, bases: Vec<Base>| {
+        plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: 1, ..fleet(BESIDE, &[2], modules, bases) })
+    };
+    let (a, b) = (placed(0, "a", true), placed(0, "b", true));
+    let begins = of(vec![a.clone(), b.clone()], vec![emptied("a"), base("b", 1), base("c", 0)]);
+    assert_eq!((created(&begins), deleted(&begins)), (vec![(0, "c")], vec![]));
+    let coming = vec![a.clone(), b.clone(), placed(0, "c", false)];
+    assert_eq!(of(coming, vec![emptied("a"), base("b", 1), base("c", 1)]), Placement::default());
+    let come = of(vec![a.clone(), b.clone(), placed(0, "c", true)], vec![emptied("a"), base("b", 1), base("c", 1)]);
+    assert_eq!((created(&come), deleted(&come)), (vec![], vec!["m0-a"]));
+    let nowhere = of(vec![a, b], vec![emptied("a"), base("b", 1)]);
+    assert_eq!((created(&nowhere), deleted(&nowhere)), (vec![], vec!["m0-a"]));
+}
+
+#[test]
 fn a_base_with_two_versions_takes_no_third() {
     let modules = vec![placed(0, "a", true), placed(1, "a", false)];
     let placement = plan_placement(&fleet(BESIDE, &[1, 1, 1], modules, vec![base("a", 1)]));
@@ -228,7 +281,7 @@ proptest! {
             prop_assert!(new_slot == 0 || at.max_slots.is_none_or(|max| before[uid] + new_slot <= max));
             prop_assert!(ours <= 1, "no third version");
             let module = format!("new-{set}-{uid}");
-            fleet.modules.push(Placed { module, set: *set, base: uid.clone(), available: false, leaving: false, stuck: false, created: 1 });
+            fleet.modules.push(Placed { module, set: *set, base: uid.clone(), available: false, leaving: false, stuck: false, outdated: false, created: 1 });
         }
         prop_assert!(!has_twins(&fleet));
         for (set, module) in &placement.delete {

@@ -161,6 +161,10 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
     }
     match release.progress {
         Progress::Aborted => (ConditionStatus::False, "RolledBack", why_rolled_back(facts)),
+        Progress::Completed if facts.reports.restarted.is_some() => {
+            let done = facts.reports.restarted.unwrap_or_default();
+            (ConditionStatus::True, "Restarting", format!("{done} of {} restarted", facts.desired))
+        }
         Progress::Completed => (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available")),
         Progress::WaitingForConfirmation => (
             ConditionStatus::Unknown,

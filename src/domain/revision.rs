@@ -46,7 +46,14 @@ pub enum RevisionPlan {
 
 /// The newest revision for `wanted`, among `revisions` of the deployment `deployment`. While `paused` nothing new is
 /// made: the newest of what exists stays the newest.
-pub fn plan_revision(deployment: &str, wanted: &Identity, revisions: &[Revision], paused: bool) -> RevisionPlan {
+/// `collisions` is how often a name was found taken by somebody else's object.
+pub fn plan_revision(
+    deployment: &str,
+    wanted: &Identity,
+    revisions: &[Revision],
+    paused: bool,
+    collisions: u64,
+) -> RevisionPlan {
     let newest = (0..revisions.len()).max_by_key(|&index| revisions[index].number);
     let same = (0..revisions.len())
         .filter(|&index| revisions[index].identity == *wanted)
@@ -56,7 +63,7 @@ pub fn plan_revision(deployment: &str, wanted: &Identity, revisions: &[Revision]
         (Some(same), Some(newest)) if same == newest => RevisionPlan::Use(same),
         (_, Some(newest)) if paused => RevisionPlan::Use(newest),
         (Some(same), _) => RevisionPlan::Lift(same, next),
-        (None, _) => RevisionPlan::Create { number: next, name: free_name(deployment, next, revisions) },
+        (None, _) => RevisionPlan::Create { number: next, name: free_name(deployment, next + collisions, revisions) },
     }
 }
 
@@ -92,7 +99,7 @@ mod tests {
     }
 
     fn plan(version: &str, revisions: &[Revision], paused: bool) -> RevisionPlan {
-        plan_revision("d", &identity(version), revisions, paused)
+        plan_revision("d", &identity(version), revisions, paused, 0)
     }
 
     #[test]
@@ -115,9 +122,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_somebody_else_has_is_left_to_them() {
+        let plan = plan_revision("d", &identity("2"), &[revision(1, "1")], false, 1);
+        assert_eq!(plan, RevisionPlan::Create { number: 2, name: "d-replicas-3".into() });
+    }
+
+    #[test]
     fn another_base_is_another_revision() {
         let wanted = Identity { base: "other".into(), ..identity("1") };
-        let plan = plan_revision("d", &wanted, &[revision(1, "1")], false);
+        let plan = plan_revision("d", &wanted, &[revision(1, "1")], false, 0);
         assert!(matches!(plan, RevisionPlan::Create { number: 2, .. }), "{plan:?}");
     }
 

@@ -1,8 +1,8 @@
 //! Base pods: their labels.
 //!
 //! One coalesced JSON merge patch a pod, with its UID in it. Taking a base out of a Service is done at once; anything
-//! else at a pace. What the labels should be, [`crate::domain::traffic`] decides. Writes pod labels;
-//! nothing else.
+//! else at a pace. What the labels should be, [`crate::domain::traffic`] decides. Deletes a pod where a user has ordered
+//! it by label. Writes pod labels; nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +36,10 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
     if modules.is_empty() && context.bases.holders(&namespace, &pod.name_any()).is_empty() {
         return Ok(Action::await_change());
     }
+    if is_to_go(&pod, &modules) {
+        context.ops.delete::<BasePod>(&namespace, &pod.name_any(), pod.uid()).await?;
+        return Ok(Action::await_change());
+    }
     let (slots, more) = slots(&context, &pod, &modules);
     let template = context.bases.template_labels(&namespace, &pod.name_any());
     let patch = plan_labels(pod.labels(), &template, &slots);
@@ -55,6 +59,11 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
         Err(error) => return Err(error.into()),
     }
     Ok(Action::await_change())
+}
+
+/// Whether a user has ordered the pod's deletion, and nothing holds it up. Otherwise the operator never deletes a pod.
+fn is_to_go(pod: &BasePod, modules: &[Arc<Module>]) -> bool {
+    !pod.is_ending() && (pod.is_to_be_deleted() || (pod.is_to_be_emptied() && modules.is_empty()))
 }
 
 /// What each slot of the pod wants of its traffic label, and whether more of them are about to become active.

@@ -12,8 +12,11 @@ use crate::{
         context::{Context, STATUS_PACE},
         error::Error,
     },
-    domain::{deployment::Plan, merge},
-    runtime::kinds::BaseDeployment,
+    domain::{
+        deployment::{Plan, owner_of},
+        merge,
+    },
+    runtime::{index, kinds::BaseDeployment},
 };
 
 /// Carries the plan out; says when to look again (milliseconds).
@@ -43,8 +46,11 @@ pub async fn apply(
         context.sets.cache.put(patched);
         context.queues.sets.push_named(&namespace, &change.name);
     }
-    if let Some(set) = plan.create.take() {
-        create(context, &namespace, &set).await?;
+    if let Some(set) = plan.create.take()
+        && !create(context, deployment, &set).await?
+    {
+        // Another name is tried at the next look; the status is about what is.
+        return Ok(None);
     }
     for (set, uid) in plan.delete {
         delete(context, &namespace, &set, &uid).await?;
@@ -94,15 +100,62 @@ fn is_base(owner: &OwnerReference) -> bool {
     owner.kind == "Deployment" && owner.api_version == "apps/v1"
 }
 
-async fn create(context: &Context, namespace: &str, set: &ModuleReplicaSet) -> Result<(), Error> {
-    match context.ops.create(namespace, set).await {
+/// Creates a replica set; whether that is done, or its name is somebody else's.
+async fn create(context: &Context, deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> Result<bool, Error> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    match context.ops.create(&namespace, set).await {
         Ok(created) => {
             context.sets.put_new(Arc::new(created));
-            Ok(())
+            Ok(true)
         }
-        // Ours from before a stale cache, or somebody else's: the next look, at a newer cache, tells.
+        Err(error) if error.is_already_there() => {
+            match context.ops.read::<ModuleReplicaSet>(&namespace, &set.name_any()).await? {
+                Some(other) if is_foreign(&other, deployment) => {
+                    collided(context, deployment, &other).await?;
+                    Ok(false)
+                }
+                // Ours, from before a stale cache, or gone again: the next look, at a newer cache, tells.
+                _ => Err(error.into()),
+            }
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a replica set is neither ours nor one that we may adopt.
+fn is_foreign(set: &ModuleReplicaSet, deployment: &ModuleDeployment) -> bool {
+    match index::controller_uid(set) {
+        Some(uid) => Some(uid) != deployment.metadata.uid.as_deref(),
+        None => !super::is_orphan_of(set, deployment),
+    }
+}
+
+/// Somebody else's object has the name: it is left alone and counted, so that the next look takes another name.
+async fn collided(context: &Context, deployment: &ModuleDeployment, other: &ModuleReplicaSet) -> Result<(), Error> {
+    let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+    let had = deployment.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
+    let patch =
+        json!({ "metadata": { "uid": deployment.uid() }, "status": { "collisionCount": had.saturating_add(1) } });
+    let patched = context.ops.patch_status::<ModuleDeployment>(&namespace, &name, &patch).await?;
+    context.deployments.put(patched);
+    let note = format!("the ModuleReplicaSet {} belongs to somebody else; another name is taken", other.name_any());
+    context.ops.publish(&deployment.object_ref(&()), true, "NameCollision", "Reconcile", note).await;
+    context.queues.deployments.push_named(&namespace, &name);
+    Ok(())
+}
+
+/// Takes a replica set over that an earlier deployment of this name left behind (`--cascade=orphan`).
+pub async fn adopt(context: &Context, deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> Result<(), Error> {
+    let mut owners = set.owner_references().to_vec();
+    owners.push(OwnerReference { block_owner_deletion: Some(true), controller: Some(true), ..owner_of(deployment) });
+    let patch = json!({ "metadata": {
+        "uid": set.uid(), "resourceVersion": set.resource_version(), "ownerReferences": owners,
+    } });
+    let namespace = deployment.namespace().unwrap_or_default();
+    let adopted = context.ops.patch::<ModuleReplicaSet>(&namespace, &set.name_any(), &patch).await?;
+    context.sets.note(&adopted);
+    context.sets.cache.put(adopted);
+    Ok(())
 }
 
 async fn delete(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {

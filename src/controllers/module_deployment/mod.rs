@@ -13,10 +13,24 @@ use kube::runtime::controller::Action;
 
 use super::{context::Context, error::Error, until};
 use crate::{
-    api::ModuleDeployment,
-    domain::deployment::{View, plan_deployment},
-    runtime::bases::BaseState,
+    api::{ModuleDeployment, ModuleInfo, ModuleReplicaSet, keys::label},
+    domain::{
+        deployment::{View, plan_deployment},
+        names,
+    },
+    runtime::{bases::BaseState, index},
 };
+
+/// Whether nobody controls a replica set that carries the deployment's label and its module: then it is the deployment's,
+/// as a ReplicaSet without controller is the Deployment's that selects it.
+fn is_orphan_of(set: &ModuleReplicaSet, deployment: &ModuleDeployment) -> bool {
+    let labelled = set.labels().get(label::MODULE_DEPLOYMENT) == Some(&names::label_safe(&deployment.name_any()));
+    let name = |module: Option<&ModuleInfo>| module.map(|module| module.name.clone());
+    labelled
+        && index::controller_uid(set).is_none()
+        && set.metadata.deletion_timestamp.is_none()
+        && name(set.module()) == name(deployment.module())
+}
 
 /// One look at one ModuleDeployment.
 pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>) -> Result<Action, Error> {
@@ -30,6 +44,12 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
     if state == BaseState::Unknown && deployment.metadata.deletion_timestamp.is_none() {
         // The watch of the base wakes this deployment when it is complete.
         return Ok(Action::await_change());
+    }
+    if deployment.metadata.deletion_timestamp.is_none() {
+        let label = names::label_safe(&deployment.name_any());
+        for set in context.sets.labelled(&base.0, &label).iter().filter(|set| is_orphan_of(set, &deployment)) {
+            apply::adopt(&context, &deployment, set).await?;
+        }
     }
     let observed = observe::observe(&context, &deployment, &base);
     let now = context.clock.now();

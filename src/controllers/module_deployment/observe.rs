@@ -51,7 +51,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
     let alive: HashSet<&str> = pods.iter().filter(|pod| !pod.is_ending()).map(|pod| pod.uid()).collect();
     let mut modules: Vec<Arc<Module>> = Vec::new();
     let mut sets = Vec::new();
-    let mut unplaced = None;
+    let (mut unplaced, mut restarted) = (None, None);
     let all = context.sets_of(deployment);
     let newest = all.iter().max_by_key(|set| rank(set)).map(|set| set.name_any());
     let of_newest = newest.as_ref().map(|name| context.modules.of_set(namespace, name)).unwrap_or_default();
@@ -62,6 +62,8 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
             fleet::count(&set, &of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
         if newest.as_ref() != Some(&set.name_any()) {
             counts.covered = fleet::covered(&of_set, &of_newest);
+        } else {
+            restarted = fleet::restarted(&set, &of_set);
         }
         let conditions = set.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         unplaced = unplaced.or_else(|| {
@@ -78,6 +80,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         bases_available,
         bases_ready,
         peers: peers(context, deployment, base, &modules),
+        restarted,
         failure: fleet::failure(&modules).or(unplaced),
         service: service_reports.get(&(namespace.clone(), deployment.name_any())).cloned(),
         deletion_blocked: blocked(&modules),

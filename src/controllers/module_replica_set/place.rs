@@ -17,6 +17,7 @@ use crate::{
     runtime::{
         bases::{BaseKey, BaseState},
         index,
+        kinds::BasePod,
     },
 };
 
@@ -97,14 +98,20 @@ fn waits(fleet: &Fleet, placement: &Placement, own: usize) -> bool {
 /// nothing to say about it, and need not look at every base. So it is after most of what wakes a set.
 fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool {
     let pods = context.bases.pods(base);
-    let staying: HashSet<&str> = pods.iter().filter(|pod| !pod.is_ending()).map(|pod| pod.uid()).collect();
+    let stays = |pod: &&Arc<BasePod>| !pod.is_ending() && !pod.is_to_be_emptied();
+    let staying: HashSet<&str> = pods.iter().filter(stays).map(|pod| pod.uid()).collect();
     let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
     let mut live = modules.iter().filter(|module| !fleet::is_leaving(module));
     let mut count = 0;
     let all_fit = live.all(|module| {
         count += 1;
         let stays = index::base_uid(module).is_some_and(|uid| staying.contains(uid));
-        is_as_wanted(module, set) && stays && !fleet::is_stuck(module) && !waits_beside_another(context, module)
+        is_as_wanted(module, set)
+            && stays
+            && !fleet::is_ordered_off(module)
+            && !fleet::is_outdated(module, set)
+            && !fleet::is_stuck(module)
+            && !waits_beside_another(context, module)
     });
     all_fit && count == set.desired()
 }
@@ -156,12 +163,12 @@ fn siblings(context: &Context, set: &ModuleReplicaSet) -> Vec<Arc<ModuleReplicaS
     siblings
 }
 
-/// Modules that can't stay: their pod is no base (any more), or somebody edited what they are.
+/// Modules that can't stay: their pod is no base (any more), somebody edited what they are, or ordered them off.
 fn misfits(context: &Context, set: &ModuleReplicaSet, bases: &[crate::domain::placement::Base]) -> Vec<Arc<Module>> {
     let namespace = set.namespace().unwrap_or_default();
     let fits = |module: &Module| {
         let base = index::base_uid(module).unwrap_or_default();
-        is_as_wanted(module, set) && bases.iter().any(|known| known.uid == base)
+        is_as_wanted(module, set) && !fleet::is_ordered_off(module) && bases.iter().any(|known| known.uid == base)
     };
     let modules = context.modules.of_set(&namespace, &set.name_any());
     modules.into_iter().filter(|module| !fleet::is_leaving(module) && !fits(module)).collect()

@@ -55,7 +55,9 @@ impl Course {
 /// The course of the deployment; `roll_back` says whether failed releases are rolled back at all.
 pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool, roll_back: bool) -> Course {
     let wanted = wanted_identity(view.deployment);
-    let asked = plan_revision(&view.deployment.name_any(), &wanted, revisions, paused);
+    let collisions = view.deployment.status.as_ref().and_then(|status| status.collision_count);
+    let collisions = collisions.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+    let asked = plan_revision(&view.deployment.name_any(), &wanted, revisions, paused, collisions);
     let (asked_index, asked_name) = match &asked {
         RevisionPlan::Create { name, .. } => (None, name.clone()),
         RevisionPlan::Use(index) | RevisionPlan::Lift(index, _) => (Some(*index), revisions[*index].name.clone()),

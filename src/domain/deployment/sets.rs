@@ -121,6 +121,12 @@ fn change(
     // While `spec.paused` holds a new template back, the newest revision keeps its own.
     if newest && revision(set).identity == wanted_identity(view.deployment) {
         wanted.template = set_template(view.deployment);
+        if view.deployment.spec.paused.unwrap_or(false)
+            && let (Some(wanted), Some(had)) = (&mut wanted.template, &set.spec.template)
+        {
+            // An order to restart waits too.
+            wanted.metadata = had.metadata.clone();
+        }
     } else {
         wanted.selector = set.spec.selector.clone();
     }

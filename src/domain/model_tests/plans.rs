@@ -272,6 +272,7 @@ impl Plans {
             scheduling: SchedulingPolicy::Scatter,
             total: Some(total),
             floor: total.saturating_sub(self.strategy.max_unavailable(total)),
+            restart_floor: 0,
             sets: there.iter().map(wanted).collect(),
             modules,
             bases,
@@ -331,7 +332,7 @@ impl Plans {
 }
 
 fn base_object(name: String, slots: u32, max_slots: Option<u32>) -> placement::Base {
-    placement::Base { uid: name.clone(), name, closed: None, slots, max_slots, taken: false }
+    placement::Base { uid: name.clone(), name, closed: None, slots, max_slots, taken: false, emptied: false }
 }
 
 fn placed(there: &[usize], version: usize, base: String, place: Place) -> Placed {
@@ -342,6 +343,7 @@ fn placed(there: &[usize], version: usize, base: String, place: Place) -> Placed
         available: place.available,
         leaving: place.leaving,
         stuck: false,
+        outdated: false,
         created: 0,
     }
 }
