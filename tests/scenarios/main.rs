@@ -5,11 +5,14 @@
 //! `tests/control-plane/with-cluster -- cargo test --test scenarios`.
 
 mod batches;
+mod commands;
+mod deadline;
 mod deletion;
 mod faults;
 mod input;
 mod jars;
 mod lifecycle;
+mod ownership;
 mod peer;
 mod restarts;
 mod scale;
