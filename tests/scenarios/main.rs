@@ -19,4 +19,5 @@ mod scale;
 mod service;
 mod shared;
 mod takeover;
+mod timelines;
 mod upgrade;

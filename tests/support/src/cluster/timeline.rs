@@ -102,6 +102,31 @@ impl Timeline {
         })
     }
 
+    /// What each of `pods` served from `since` to `until`, a character for each `step`: the first character of the version
+    /// that is active, `.` while one is being started, `-` where there is none.
+    pub fn lanes(&self, pods: &[BasePod], since: Duration, until: Duration, step: Duration) -> Vec<String> {
+        let steps = until.saturating_sub(since).as_millis() / step.as_millis().max(1);
+        let steps = u32::try_from(steps).unwrap_or(0);
+        let lane = |pod: &BasePod| (0..=steps).map(|index| self.mark(pod, since + step * index)).collect();
+        pods.iter().map(lane).collect()
+    }
+
+    fn mark(&self, pod: &BasePod, at: Duration) -> char {
+        let mut versions: BTreeMap<&str, State> = BTreeMap::new();
+        for change in self.changes.iter().filter(|change| change.ip == pod.ip && change.at <= at) {
+            match change.state {
+                Some(state) => versions.insert(&change.version, state),
+                None => versions.remove(change.version.as_str()),
+            };
+        }
+        let active = versions.iter().find(|(_, state)| **state == State::Activated);
+        match active {
+            Some((version, _)) => version.chars().next().unwrap_or('?'),
+            None if versions.is_empty() => '-',
+            None => '.',
+        }
+    }
+
     /// When a version came into a state on a base, for the first time.
     pub fn entered(&self, pod: &BasePod, version: &str, state: Option<State>) -> Option<Duration> {
         let found = |change: &&Change| change.ip == pod.ip && change.version == version && change.state == state;
