@@ -1,9 +1,9 @@
-//! Gauges over all scopes: Modules by phase, bases by state, conversations.
+//! Gauges over all scopes: Modules by phase, bases by state, how full they are, conversations.
 //!
 //! Counted from the caches at a slow pace; a scope that ended no longer counts.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{context::Context, fleet};
 use crate::{
-    domain::module,
+    domain::{module, placement::Ineligible},
     runtime::{
+        bases::BaseKey,
         kinds::BasePod,
-        metrics::{BaseState, Metrics, Phase},
+        metrics::{BaseState, Metrics, Phase, WaitReason, fleet::BaseLoad},
     },
 };
 
@@ -56,6 +57,7 @@ impl Census {
         let mut sessions = 0;
         let mut modules: HashMap<Phase, usize> = HashMap::new();
         let mut bases: HashMap<BaseState, usize> = HashMap::new();
+        let mut loads = Vec::new();
         for context in &scopes {
             sessions += context.sessions.count();
             for module in context.modules.cache.store().state() {
@@ -64,7 +66,9 @@ impl Census {
             for pod in context.bases.store().state() {
                 *bases.entry(state_of(context, &pod)).or_default() += 1;
             }
+            loads.extend(context.bases.keys().iter().map(|base| load_of(context, base)));
         }
+        metrics.set_fleet(&loads);
         metrics.set_sessions(sessions);
         for phase in Phase::ALL {
             metrics.set_modules(phase, modules.get(&phase).copied().unwrap_or(0));
@@ -72,6 +76,36 @@ impl Census {
         for state in BaseState::ALL {
             metrics.set_bases(state, bases.get(&state).copied().unwrap_or(0));
         }
+    }
+}
+
+/// How full the pods of a base Deployment are, and what waits for them.
+fn load_of(context: &Context, base: &BaseKey) -> BaseLoad {
+    let pods = context.bases.pods(base);
+    let staying = pods.iter().filter(|pod| !pod.is_ending());
+    let mut waiting = BTreeMap::new();
+    for unplaced in context.unplaced.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        if unplaced.base == *base {
+            *waiting.entry(reason_of(unplaced.reason)).or_default() += unplaced.count as usize;
+        }
+    }
+    BaseLoad {
+        namespace: base.0.clone(),
+        deployment: base.1.clone(),
+        modules: staying.map(|pod| context.modules.count_on_base(pod.uid())).collect(),
+        waiting,
+    }
+}
+
+fn reason_of(reason: Option<Ineligible>) -> WaitReason {
+    match reason {
+        None => WaitReason::NoBases,
+        Some(Ineligible::NotReady) => WaitReason::NotReady,
+        Some(Ineligible::Ending) => WaitReason::Terminating,
+        Some(Ineligible::Cordoned) => WaitReason::Cordoned,
+        Some(Ineligible::Full) => WaitReason::Full,
+        Some(Ineligible::Taken) => WaitReason::Taken,
+        Some(Ineligible::HasModule) => WaitReason::HasModule,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         client::{Client as Arklet, Endpoint},
         session::{BaseId, Sessions, World},
     },
-    domain::{deployment::rank, names},
+    domain::{deployment::rank, names, placement::Ineligible},
     runtime::{
         bases::{BaseChange, BaseKey, Bases},
         cache::{Cache, Change},
@@ -133,8 +133,23 @@ pub struct Context {
     seen_sets: Mutex<HashMap<String, SetState>>,
     /// Namespace and name of replica sets that have Modules to place, or to delete, and can't yet.
     waiting: Mutex<BTreeSet<(String, String)>>,
+    /// What finds no base, by namespace and name of the replica set.
+    pub unplaced: Mutex<HashMap<(String, String), Unplaced>>,
     /// Set while the process ends: nothing new is begun.
     pub stop: CancellationToken,
+}
+
+/// Modules of one replica set that find no base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unplaced {
+    /// The base Deployment.
+    pub base: BaseKey,
+    /// How many.
+    pub count: u32,
+    /// A sentence.
+    pub why: String,
+    /// What keeps most bases from taking them; `None`: there are none.
+    pub reason: Option<Ineligible>,
 }
 
 /// The caches that a [`Context`] is built over.
@@ -197,6 +212,7 @@ impl Context {
                 service_reports: Mutex::default(),
                 seen_sets: Mutex::default(),
                 waiting: Mutex::default(),
+                unplaced: Mutex::default(),
                 stop,
             }
         })
@@ -267,6 +283,7 @@ impl Context {
             }
             Change::Deleted(set) => {
                 self.note_waiting(set, false);
+                self.note_unplaced(set, None);
                 seen.remove(&set.uid().unwrap_or_default());
                 true
             }
@@ -308,6 +325,16 @@ impl Context {
             waiting.insert(key);
         } else {
             waiting.remove(&key);
+        }
+    }
+
+    /// Takes note of what finds no base.
+    pub fn note_unplaced(&self, set: &ModuleReplicaSet, unplaced: Option<Unplaced>) {
+        let key = (set.namespace().unwrap_or_default(), set.name_any());
+        let mut all = self.unplaced.lock().unwrap_or_else(PoisonError::into_inner);
+        match unplaced {
+            Some(unplaced) => _ = all.insert(key, unplaced),
+            None => _ = all.remove(&key),
         }
     }
 

@@ -135,6 +135,11 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// What keeps most bases from taking more; `None`: there are none.
+    pub fn refusal(&self) -> Option<Ineligible> {
+        self.refusals.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason)
+    }
+
     /// "3 bases: 1 full, 2 not ready", or what else keeps modules waiting.
     pub fn explain(&self) -> String {
         let bases: u32 = self.refusals.values().sum();

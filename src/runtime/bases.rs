@@ -155,6 +155,11 @@ impl Bases {
         }
     }
 
+    /// The base Deployments that are watched.
+    pub fn keys(&self) -> Vec<BaseKey> {
+        self.watched().keys().cloned().collect()
+    }
+
     /// The pods that a base Deployment's selector matches.
     pub fn pods(&self, base: &BaseKey) -> Vec<Arc<BasePod>> {
         let names = self.watched().get(base).map(|entry| entry.pods.clone()).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! What the process counts and measures, and the text that a scrape gets.
 //!
 //! Every label has a closed set of values ([`labels`]), so the number of series is known when this is
-//! compiled; names of objects, pods or hosts never become labels. Gauges are set from whole counts, never
+//! compiled; names of objects, pods or hosts never become labels, but for base Deployments ([`fleet`]). Gauges are set from whole counts, never
 //! incremented, so a missed event can't make them drift. Must not: do anything slow where something is
 //! counted; what has to be read from the system is read at scrape time ([`process`]).
 
+pub mod fleet;
 pub mod labels;
 mod process;
 
@@ -20,7 +21,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use labels::{
-    AgentCommand, AgentOutcome, ApiResource, ApiResult, ApiVerb, BaseState, Controller, Phase, ReconcileResult,
+    AgentCommand, AgentOutcome, ApiResource, ApiResult, ApiVerb, BaseStat, BaseState, Controller, Phase,
+    ReconcileResult, WaitReason,
 };
 
 /// A reconcile reads caches and makes a few writes: a millisecond to the 30 s after which it is cut off.
@@ -88,6 +90,7 @@ pub struct Metrics {
     sessions: Gauge,
     modules: Family<PhaseLabels, Gauge>,
     bases: Family<StateLabels, Gauge>,
+    fleet: fleet::FleetMetrics,
     leader: Gauge,
 }
 
@@ -110,6 +113,7 @@ impl Metrics {
             sessions: Gauge::default(),
             modules: Family::default(),
             bases: Family::default(),
+            fleet: fleet::FleetMetrics::default(),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -142,6 +146,7 @@ impl Metrics {
         registry.register("sessions", "Bases that a session is open with", self.sessions.clone());
         registry.register("modules", "Modules by phase", self.modules.clone());
         registry.register("bases", "Base pods by state", self.bases.clone());
+        self.fleet.register(registry);
         registry.register("leader", "1 while this process leads", self.leader.clone());
         let build = BuildLabels { version: env!("CARGO_PKG_VERSION") };
         registry.register("build", "The running version", Info::new(build));
@@ -180,6 +185,11 @@ impl Metrics {
     /// How many base pods are in a state.
     pub fn set_bases(&self, state: BaseState, count: usize) {
         self.bases.get_or_create(&StateLabels { state }).set(as_value(count));
+    }
+
+    /// How full the bases are; everything that was told before is forgotten.
+    pub fn set_fleet(&self, loads: &[fleet::BaseLoad]) {
+        self.fleet.set(loads);
     }
 
     /// Whether this process leads.

@@ -29,7 +29,7 @@ fn delete_module_uninstalls_here_and_another_base_takes_over() {
 
         label(&world, Kind::Module, text(&module, "/metadata/name"), "delete-module").await;
 
-        world.until_serving(&[other.clone()], "tram", "1.0.0", 1).await;
+        world.until_serving(std::slice::from_ref(&other), "tram", "1.0.0", 1).await;
         world.until_modules("tram", "one, elsewhere", |modules| homes(modules) == [other.name.clone()]).await;
         assert_eq!((world.uninstalls(&there, "tram"), world.installs(&there, "tram")), (1, 1));
         world.completed("tram").await;

@@ -38,6 +38,7 @@ pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Res
     };
     let now = context.clock.now();
     let unplaced = orders.unplaced.clone();
+    context.note_unplaced(&set, unplaced.clone());
     apply::apply(&context, &set, orders).await?;
     let wake = status::write(&context, &set, unplaced, now).await?;
     Ok(until(&context, wake))

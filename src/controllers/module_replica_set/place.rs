@@ -8,7 +8,10 @@ use kube::ResourceExt;
 use super::build::{self, Binding};
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
-    controllers::{context::Context, fleet},
+    controllers::{
+        context::{Context, Unplaced},
+        fleet,
+    },
     domain::{
         module::Phase,
         names,
@@ -29,7 +32,7 @@ pub struct Orders {
     /// Modules to delete.
     pub delete: Vec<Arc<Module>>,
     /// How many find no base, and why.
-    pub unplaced: Option<(u32, String)>,
+    pub unplaced: Option<Unplaced>,
 }
 
 /// The orders for `set`; `None` while its bases aren't known.
@@ -78,7 +81,8 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
         context.order_away(module);
     }
     if let Some(&count) = placement.unplaced.get(&own) {
-        orders.unplaced = Some((count, placement.explain()));
+        let (why, reason) = (placement.explain(), placement.refusal());
+        orders.unplaced = Some(Unplaced { base: base.clone(), count, why, reason });
     }
     context.note_waiting(set, waits(&fleet, &placement, own));
     Some(orders)

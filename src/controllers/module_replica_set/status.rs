@@ -5,7 +5,11 @@ use serde_json::json;
 
 use crate::{
     api::{Condition, ConditionStatus, ModuleReplicaSet, ModuleReplicaSetStatus, condition},
-    controllers::{context::Context, error::Error, fleet},
+    controllers::{
+        context::{Context, Unplaced},
+        error::Error,
+        fleet,
+    },
     domain::merge,
     runtime::clock::timestamp,
 };
@@ -21,7 +25,7 @@ const INSUFFICIENT_BASES: &str = "InsufficientBases";
 pub async fn write(
     context: &Context,
     set: &ModuleReplicaSet,
-    unplaced: Option<(u32, String)>,
+    unplaced: Option<Unplaced>,
     now: i64,
 ) -> Result<Option<i64>, Error> {
     let before = set.status.clone().unwrap_or_default();
@@ -48,7 +52,7 @@ fn status(
     context: &Context,
     set: &ModuleReplicaSet,
     before: &ModuleReplicaSetStatus,
-    unplaced: Option<(u32, String)>,
+    unplaced: Option<Unplaced>,
     now: i64,
 ) -> (ModuleReplicaSetStatus, Option<String>) {
     let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
@@ -58,7 +62,7 @@ fn status(
     let known = condition::find(&conditions, REPLICA_FAILURE).is_some();
     let mut news = None;
     match unplaced {
-        Some((count, why)) => {
+        Some(Unplaced { count, why, .. }) => {
             let message = format!("{count} of {} Modules find no base: {why}", set.desired());
             condition::set(
                 &mut conditions,

@@ -190,3 +190,37 @@ label! {
         Terminating => "terminating",
     }
 }
+
+label! {
+    /// A statistic over the pods of a base Deployment.
+    BaseStat {
+        /// Fewest modules on one pod.
+        Min => "min",
+        /// Modules a pod on average.
+        Average => "average",
+        /// Most modules on one pod.
+        Max => "max",
+        /// All modules, those that wait for a base included: divided by how many a base shall have, the bases needed.
+        Wanted => "wanted",
+    }
+}
+
+label! {
+    /// Why a module finds no base.
+    WaitReason {
+        /// The base Deployment has no pods.
+        NoBases => "no_bases",
+        /// They aren't ready.
+        NotReady => "not_ready",
+        /// They are being deleted.
+        Terminating => "terminating",
+        /// Their nodes take no pods.
+        Cordoned => "cordoned",
+        /// They take no more modules.
+        Full => "full",
+        /// They have a foreign module of that name.
+        Taken => "taken",
+        /// They have the module already.
+        HasModule => "has_module",
+    }
+}

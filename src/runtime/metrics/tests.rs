@@ -47,6 +47,30 @@ fn everything_counted_is_in_the_scrape() {
 }
 
 #[test]
+fn the_load_of_bases_is_told_by_base_deployment_and_forgotten_with_it() {
+    let metrics = Metrics::new();
+    let load = fleet::BaseLoad {
+        namespace: "n".into(),
+        deployment: "base".into(),
+        modules: vec![1, 4, 4],
+        waiting: [(WaitReason::Full, 3)].into(),
+    };
+    metrics.set_fleet(&[load]);
+    let text = metrics.encode().unwrap();
+    for (stat, want) in [("min", 1.0), ("average", 3.0), ("max", 4.0), ("wanted", 12.0)] {
+        let series = format!(r#"module_controller_base_modules{{namespace="n",deployment="base",stat="{stat}"}}"#);
+        assert_eq!(value(&text, &series), Some(want), "{series} in\n{text}");
+    }
+    for (reason, want) in [("full", 3.0), ("no_bases", 0.0)] {
+        let series =
+            format!(r#"module_controller_waiting_modules{{namespace="n",deployment="base",reason="{reason}"}}"#);
+        assert_eq!(value(&text, &series), Some(want), "{series} in\n{text}");
+    }
+    metrics.set_fleet(&[]);
+    assert!(!metrics.encode().unwrap().contains(r#"deployment="base""#));
+}
+
+#[test]
 fn two_sets_share_nothing() {
     let (a, b) = (Metrics::new(), Metrics::new());
     a.set_sessions(3);
