@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{Command, NoAnswer, Outcome, State},
+    super::{Command, Outcome, State},
     agent::{Agent, Key, Nature, Start},
     user::{Event, Mod, NAMES},
 };
 use crate::{
-    arklet::client::{InstallOutcome, SwitchOutcome, UninstallOutcome},
+    arklet::client::{InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome},
     domain::{
         policy::UpgradePolicy,
         slot::{Verdict, WishKind},
