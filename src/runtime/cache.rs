@@ -119,15 +119,16 @@ impl<K: Kind> Cache<K> {
         self.recent.write().unwrap_or_else(PoisonError::into_inner).insert(key, object);
     }
 
-    /// Remembers the answer to an own write, unless the watch has shown the object's end meanwhile.
+    /// Remembers the answer to an own write, unless something newer is known already (answers overtake each other), or the
+    /// watch has shown the object's end meanwhile.
     pub fn put(&self, mut object: K) {
         self.strip(&mut object);
-        let object = Arc::new(object);
-        let key = bare(&ObjectRef::from_obj(&*object));
+        let key = bare(&ObjectRef::from_obj(&object));
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         // The end of an object takes it out of the store first and out of `recent` then, under this lock.
-        if recent.contains_key(&key) || self.store.get(&key).is_some() {
-            recent.insert(key, object);
+        let known = recent.get(&key).cloned().or_else(|| self.store.get(&key));
+        if known.is_some_and(|known| !is_ahead(&*known, &object)) {
+            recent.insert(key, Arc::new(object));
         }
     }
 
@@ -140,7 +141,7 @@ impl<K: Kind> Cache<K> {
     fn caught_up(&self, watched: &K) {
         let key = bare(&ObjectRef::from_obj(watched));
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        if recent.get(&key).is_some_and(|recent| !is_newer(&**recent, watched)) {
+        if recent.get(&key).is_some_and(|recent| !is_ahead(&**recent, watched)) {
             recent.remove(&key);
         }
     }
@@ -155,15 +156,21 @@ fn bare<K: Kind>(key: &ObjectRef<K>) -> ObjectRef<K> {
     }
 }
 
-/// Whether `own` was written after what the watch has shown.
-fn is_newer<K: Kind>(own: &K, watched: &K) -> bool {
-    version(own) > version(watched)
+/// Whether `own` says more than `other`: it was written later, or it was ordered to end and `other` doesn't say so yet.
+fn is_ahead<K: Kind>(own: &K, other: &K) -> bool {
+    version(own) > version(other) || is_ending_unlike(own, other)
 }
 
-/// Whether `own` isn't older than what the watch has shown. The answer to the patch that takes the last finalizer off
-/// has the version from before: the object isn't written again, but gone.
+/// Whether `own` isn't behind what the watch has shown. The answer to the patch that takes the last finalizer off has the
+/// version from before: the object isn't written again, but gone.
 fn is_as_new<K: Kind>(own: &K, watched: &K) -> bool {
-    version(own) >= version(watched)
+    version(own) >= version(watched) || is_ending_unlike(own, watched)
+}
+
+/// Nothing that was ordered to end is ever alive again, whatever an older answer or event says.
+fn is_ending_unlike<K: Kind>(own: &K, other: &K) -> bool {
+    let (own, other) = (own.meta(), other.meta());
+    own.uid == other.uid && own.deletion_timestamp.is_some() && other.deletion_timestamp.is_none()
 }
 
 /// Resource versions grow with time in etcd (KEP-5504); an object that isn't created yet has none and is older than
@@ -220,5 +227,63 @@ pub async fn follow<K: Kind>(
             }
         }
         health.succeeded();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Module;
+
+    fn module(version: u32, ending: bool) -> Module {
+        let mut module: Module = serde_json::from_value(serde_json::json!({
+            "apiVersion": "koupleless.io/v1alpha1", "kind": "Module", "spec": {},
+            "metadata": {"name": "m", "namespace": "n", "uid": "u", "resourceVersion": version.to_string()},
+        }))
+        .expect("a Module");
+        module.metadata.deletion_timestamp = ending.then(|| super::super::clock::timestamp(0));
+        module
+    }
+
+    fn seen(cache: &Cache<Module>) -> Option<(String, bool)> {
+        let module = cache.named("n", "m")?;
+        Some((module.resource_version()?, module.metadata.deletion_timestamp.is_some()))
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_says_nothing() {
+        let (cache, mut writer) = Cache::new(|_| {});
+        writer.apply_watcher_event(&watcher::Event::Apply(module(5, false)));
+        cache.put(module(7, true));
+        cache.put(module(6, false));
+        assert_eq!(seen(&cache), Some(("7".to_owned(), true)));
+    }
+
+    #[test]
+    fn what_was_ordered_to_end_is_never_alive_again() {
+        let (cache, mut writer) = Cache::new(|_| {});
+        writer.apply_watcher_event(&watcher::Event::Apply(module(5, false)));
+        // Ordered by this process, and not yet by the API server.
+        cache.put(module(5, true));
+        cache.put(module(6, false));
+        assert_eq!(seen(&cache), Some(("5".to_owned(), true)));
+        let event = module(6, false);
+        writer.apply_watcher_event(&watcher::Event::Apply(event.clone()));
+        cache.caught_up(&event);
+        assert!(seen(&cache).is_some_and(|(_, ending)| ending));
+        // The order failed.
+        cache.forget(&ObjectRef::from_obj(&event));
+        assert_eq!(seen(&cache), Some(("6".to_owned(), false)));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_what_is_gone() {
+        let (cache, mut writer) = Cache::new(|_| {});
+        writer.apply_watcher_event(&watcher::Event::Apply(module(5, false)));
+        cache.put(module(6, true));
+        writer.apply_watcher_event(&watcher::Event::Delete(module(6, true)));
+        cache.forget(&ObjectRef::from_obj(&module(6, true)));
+        cache.put(module(7, true));
+        assert_eq!(seen(&cache), None);
     }
 }
