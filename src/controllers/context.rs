@@ -259,8 +259,11 @@ impl Context {
         }
         let namespace = set.namespace().unwrap_or_default();
         self.queues.sets.push(ObjectRef::from_obj(&**set));
-        if let Some(owner) = deployment_of(set) {
-            self.queues.deployments.push_named(&namespace, &owner);
+        match (deployment_of(set), set.labels().get(label::MODULE_DEPLOYMENT)) {
+            (Some(owner), _) => self.queues.deployments.push_named(&namespace, &owner),
+            // An orphan: the deployment of that name may adopt it.
+            (None, Some(label)) => self.wake_deployment(&namespace, label),
+            (None, None) => {}
         }
         if self.is_news_for_modules(change) {
             for module in self.modules.of_set(&namespace, &set.name_any()) {

@@ -109,11 +109,11 @@ fn closed(pod: &BasePod, cordoned: bool) -> Option<Ineligible> {
     }
 }
 
-/// In peer mode, how many instances there can be: bases that carry one of the deployment's `modules` and aren't ending,
-/// plus eligible ones.
+/// In peer mode, how many instances there can be: bases that carry one of the deployment's `modules` and aren't ending, plus
+/// eligible ones.
 pub fn peers(places: &[Base], modules: &[Arc<Module>]) -> u32 {
-    let staying = modules.iter().filter(|module| !is_leaving(module));
-    let carrying: BTreeSet<&str> = staying.filter_map(|module| index::base_uid(module)).collect();
+    // One that leaves counts too: it may only be restarted there, and D mustn't shrink for that.
+    let carrying: BTreeSet<&str> = modules.iter().filter_map(|module| index::base_uid(module)).collect();
     let counts = |place: &&Base| {
         let full = place.max_slots.is_some_and(|max| place.slots >= max);
         match place.closed {

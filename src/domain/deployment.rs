@@ -21,7 +21,7 @@ use self::{
 use super::{
     deadline::{Deadline, Mark, plan_deadline},
     names,
-    policy::Strategy,
+    policy::{Strategy, drain_seconds},
     progress::{self, Facts},
     release::{Progress, Release, Seen, Stored, Wanted, plan_release},
     replicas::{Desired, Scale, plan_scale},
@@ -182,6 +182,15 @@ fn find_reason<'a>(status: &'a Option<ModuleDeploymentStatus>, type_: &str) -> O
     crate::api::condition::find(conditions, type_)?.reason.as_deref()
 }
 
+fn find_progress(deployment: &ModuleDeployment) -> Option<&str> {
+    deployment.status.as_ref()?.release_status.as_ref()?.progress.as_deref()
+}
+
+/// The revision whose release was last completed.
+fn completed_revision(deployment: &ModuleDeployment) -> Option<&str> {
+    deployment.status.as_ref()?.release_status.as_ref()?.completed_revision.as_deref()
+}
+
 fn plan_deletion(view: &View<'_>, now: i64) -> Plan {
     let finalizers = view.deployment.metadata.finalizers.as_deref().unwrap_or_default();
     if finalizers.iter().any(|name| name == finalizer::ORPHAN) {
@@ -234,11 +243,14 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
         peers: view.reports.peers,
     });
     let revisions = course::revisions(view);
-    let course = plan_course(view, &revisions, spec.paused.unwrap_or(false), strategy.auto_rollback);
+    let course = plan_course(view, &revisions, spec.paused.unwrap_or(false));
     let mut release = release(view, &strategy, &desired, &course, now);
     let deadline = deadline(view, &course, &release, now);
     let failed = course.asked_index.filter(|_| deadline.exceeded && strategy.auto_rollback);
-    let failed = failed.filter(|&failed| course.back.is_none() && course::last_good(view, failed).is_some());
+    // What serves everywhere hasn't failed, however long the old ones take to leave.
+    let serves = |set: usize| view.sets[set].counts.available >= desired.count;
+    let failed = failed.filter(|&failed| course.back.is_none() && !serves(failed));
+    let failed = failed.filter(|&failed| course::last_good(view, failed).is_some());
     let mut plan = Plan::default();
     if course.back.is_some() {
         release = Release { target: Some(desired.count), progress: Progress::Aborted, resume_at: None, ..release };
@@ -270,11 +282,13 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     plan.status = Some(progress::status(deployment, &facts, now));
     let replaces = view.sets.iter().any(|set| number(set.object) > 0 && set.object.name_any() != course.asked_name);
     plan.events = events(deployment, &release, &course.asked_name, module, replaces);
+    if course.back.is_some() && find_progress(deployment) != Some(Progress::Aborted.as_str()) {
+        plan.events.push((true, "RolledBack", progress::why_rolled_back(&facts)));
+    }
     if let Some(failed) = failed {
         let set = view.sets[failed].object;
         plan.change.retain(|change| change.name != set.name_any());
         plan.change.push(course::mark_failed(set, now));
-        plan.events.push((true, "RolledBack", progress::why_rolled_back(&facts)));
     }
     if scaled_by_somebody(deployment, &desired) {
         let note = "spec.replicas is -1, so the number of instances follows the base pods; the scale was put back";
@@ -283,9 +297,11 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     plan
 }
 
+/// How long a release may take for a step. Draining is none: it lasts as long as the user says.
 fn deadline_seconds(deployment: &ModuleDeployment) -> i64 {
     let set = deployment.spec.progress_deadline_seconds.map_or(0, i64::from);
-    if set > 0 { set } else { PROGRESS_DEADLINE }
+    let deadline = if set > 0 { set } else { PROGRESS_DEADLINE };
+    deadline.saturating_add(drain_seconds(deployment.spec.operation_strategy.as_ref()))
 }
 
 /// How the release gets on, against what the status says of it.
@@ -315,7 +331,7 @@ fn deadline(view: &View<'_>, course: &Course, release: &Release, now: i64) -> De
         old: all - counts.live,
     };
     // Another try begins anew, whatever the status still says.
-    let again = course.is_another_try(view);
+    let again = course.is_another_try(view) || course.is_corrected(view);
     let progressed_at = stored.last_progress_time.filter(|_| !again).map(|time| time.0.as_second());
     let seconds = deadline_seconds(view.deployment);
     plan_deadline(&before, progressed_at, &mark, seconds, view.watching_since.div_euclid(1000), now.div_euclid(1000))
@@ -331,11 +347,14 @@ fn scaled_by_somebody(deployment: &ModuleDeployment, desired: &Desired) -> bool 
 
 /// The release of what was asked for.
 fn release(view: &View<'_>, strategy: &Strategy, desired: &Desired, course: &Course, now: i64) -> Release {
-    let stored = stored(view.deployment, &course.asked_name);
+    // Another try of what was rolled back goes through every batch again.
+    let again = course.is_another_try(view);
+    let stored = if again { Stored::default() } else { stored(view.deployment, &course.asked_name) };
     let spec = &view.deployment.spec;
     // What stood there before there was a replica set is older than the release.
     let confirm = spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok());
-    let confirm = confirm.filter(|_| course.asked_index.is_some() && !matches!(course.asked, RevisionPlan::Lift(..)));
+    let begun = course.asked_index.is_some() && !matches!(course.asked, RevisionPlan::Lift(..)) && !again;
+    let confirm = confirm.filter(|_| begun);
     let baseline = course
         .asked_index
         .and_then(|index| view.sets[index].object.annotations().get(annotation::CONFIRM_BASELINE)?.parse::<u32>().ok());
@@ -383,7 +402,8 @@ fn history(view: &View<'_>, revisions: &[Revision], course: &Course) -> Vec<(Str
     let is_finished = |index: usize| {
         let set = &view.sets[index];
         let idle = set.object.desired() == 0 && set.counts.existing == 0;
-        index != runs && idle && set.object.metadata.deletion_timestamp.is_none()
+        let good = completed_revision(view.deployment) == Some(set.object.name_any().as_str());
+        index != runs && !good && idle && set.object.metadata.deletion_timestamp.is_none()
     };
     let finished: Vec<bool> = (0..view.sets.len()).map(is_finished).collect();
     plan_history(revisions, newest, &finished, limit)

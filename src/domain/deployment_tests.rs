@@ -269,7 +269,6 @@ fn a_failed_release_is_rolled_back_where_the_user_asks_for_it_and_tried_again_wh
     let begins = plan_for(&releasing(60, true), sets(&new), Reports::default());
     let mark = begins.change.iter().find(|change| change.name == "d-replicas-2").expect("the failed one is marked");
     assert!(mark.patch["metadata"]["annotations"]["koupleless.io/rolled-back"].is_string(), "{mark:?}");
-    assert!(begins.events.iter().any(|(warning, reason, _)| *warning && *reason == "RolledBack"), "{begins:?}");
 
     let mut marked = new.clone();
     marked.metadata.annotations.get_or_insert_default().insert(annotation::ROLLED_BACK.to_owned(), "then".to_owned());
@@ -280,7 +279,15 @@ fn a_failed_release_is_rolled_back_where_the_user_asks_for_it_and_tried_again_wh
     let release = back.status.as_ref().and_then(|status| status.release_status.clone()).expect("a release");
     assert_eq!(release.progress.as_deref(), Some("Aborted"));
     assert_eq!(release.update_revision.as_deref(), Some("d-replicas-2"));
-    assert!(back.create.is_none() && back.delete.is_empty() && back.events.is_empty(), "{back:?}");
+    assert!(back.create.is_none() && back.delete.is_empty(), "{back:?}");
+    assert!(back.events.iter().any(|(warning, reason, _)| *warning && *reason == "RolledBack"), "{back:?}");
+    let mut told = releasing(90, true);
+    let stored = told.status.as_mut().and_then(|status| status.release_status.as_mut()).expect("a release");
+    stored.progress = Some("Aborted".to_owned());
+    assert_eq!(plan_for(&told, sets(&marked), Reports::default()).events, [], "it is told once");
+    told.spec.operation_strategy = None;
+    let off = plan_for(&told, sets(&marked), Reports::default());
+    assert_eq!(condition(&off, "Progressing").reason.as_deref(), Some("RolledBack"), "also without autoRollback");
 
     let mut again = releasing(90, true);
     let module = again.spec.template.as_mut().and_then(|template| template.spec.as_mut()).expect("a template");
@@ -289,6 +296,43 @@ fn a_failed_release_is_rolled_back_where_the_user_asks_for_it_and_tried_again_wh
     let change = retried.change.iter().find(|change| change.name == "d-replicas-2").expect("it is tried again");
     assert_eq!(change.patch["metadata"]["annotations"]["koupleless.io/rolled-back"], Value::Null);
     assert_eq!(change.patch["spec"]["template"]["spec"]["module"]["url"], json!("file:///mended.jar"));
+    again.spec.paused = Some(true);
+    let held = plan_for(&again, sets(&marked), Reports::default());
+    assert!(held.change.iter().all(|change| change.patch["metadata"]["annotations"].is_null()), "{held:?}");
+}
+
+#[test]
+fn another_try_goes_through_every_batch_and_its_confirmation_again() {
+    let (old, mut new) = (set_of(1, "1.0.0", 3), set_of(2, "2.0.0", 0));
+    new.metadata.annotations.get_or_insert_default().insert(annotation::ROLLED_BACK.to_owned(), "then".to_owned());
+    let mut again = releasing(90, true);
+    again.spec.replicas = Some(3);
+    again.spec.scale_replicas = Some(3);
+    again.spec.confirm_batch_num = Some(2);
+    again.metadata.annotations.get_or_insert_default().insert(annotation::SCALE_BASELINE.to_owned(), "3".to_owned());
+    let strategy = again.spec.operation_strategy.get_or_insert_default();
+    (strategy.batch_count, strategy.need_confirm) = (Some(3), Some(true));
+    let stored = again.status.as_mut().and_then(|status| status.release_status.as_mut()).expect("a release");
+    (stored.progress, stored.current_batch) = (Some("Aborted".to_owned()), Some(3));
+    let module = again.spec.template.as_mut().and_then(|template| template.spec.as_mut()).expect("a template");
+    module.module.get_or_insert_default().url = "file:///mended.jar".to_owned();
+    let plan = plan_for(&again, vec![view_of(&old, 3, 3), view_of(&new, 0, 0)], Reports::default());
+    let change = plan.change.iter().find(|change| change.name == "d-replicas-2").expect("it is tried again");
+    assert_eq!(change.patch["spec"]["replicas"], json!(1));
+    assert_eq!(change.patch["metadata"]["annotations"]["koupleless.io/confirm-baseline"], json!("2"));
+    let release = plan.status.as_ref().and_then(|status| status.release_status.clone()).expect("a release");
+    assert_eq!(release.current_batch, Some(1));
+}
+
+#[test]
+fn a_template_that_was_just_corrected_gets_its_time() {
+    let (old, new) = (set_of(1, "1.0.0", 2), set_of(2, "2.0.0", 1));
+    let mut late = releasing(90, true);
+    let module = late.spec.template.as_mut().and_then(|template| template.spec.as_mut()).expect("a template");
+    module.module.get_or_insert_default().url = "file:///mended.jar".to_owned();
+    let plan = plan_for(&late, vec![view_of(&old, 2, 2), view_of(&new, 1, 0)], Reports::default());
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("ReplicaSetUpdated"));
+    assert_eq!(plan.wake_at, Some(NOW + 60_000));
 }
 
 #[test]

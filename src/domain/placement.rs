@@ -168,8 +168,8 @@ pub fn plan_placement(fleet: &Fleet) -> Placement {
             plan.shrink(set, live.len() - desired, newest);
         } else {
             plan.relocate(set, Some(set) == newest);
-            plan.restart(set);
         }
+        plan.restart(set);
         plan.empty_bases(set);
     }
     plan.result
@@ -329,7 +329,10 @@ impl<'a> Planner<'a> {
         outdated.sort_by_key(|placed| (placed.available, &placed.module));
         for placed in outdated {
             let ordered = self.result.delete.iter().any(|(_, module)| *module == placed.module);
-            if !ordered && self.can_spare(placed, self.fleet.restart_floor) {
+            // It must come back somewhere: a base that takes nothing new keeps what it has.
+            let back = self.bases.get(placed.base.as_str()).is_some_and(|base| base.closed.is_none() && !base.taken);
+            let returns = back || self.best_free_base().is_some();
+            if !ordered && returns && self.can_spare(placed, self.fleet.restart_floor) {
                 self.result.delete.push((set, placed.module.clone()));
             }
         }
@@ -344,7 +347,7 @@ impl<'a> Planner<'a> {
         };
         let leaving: Vec<&Placed> = self.fleet.modules.iter().filter(emptied).collect();
         for placed in leaving {
-            if self.result.unplaced.contains_key(&set) || self.can_spare(placed, self.fleet.floor) {
+            if !self.result.unplaced.is_empty() || self.can_spare(placed, self.fleet.floor) {
                 self.result.delete.push((set, placed.module.clone()));
             }
         }

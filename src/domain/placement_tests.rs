@@ -227,6 +227,37 @@ fn a_restart_takes_out_one_after_the_other_and_first_what_serves_nobody() {
 }
 
 #[test]
+fn a_restart_takes_nothing_out_that_could_not_come_back() {
+    let old = |base: &str| Placed { outdated: true, ..placed(0, base, true) };
+    let cordoned = Base { closed: Some(Ineligible::Cordoned), ..base("a", 1) };
+    let of = |bases: Vec<Base>| {
+        let fleet = fleet(BESIDE, &[2], vec![old("a"), placed(0, "b", true)], bases);
+        plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: 1, ..fleet })
+    };
+    assert_eq!(of(vec![cordoned.clone(), base("b", 1)]), Placement::default());
+    assert_eq!(deleted(&of(vec![cordoned, base("b", 1), base("c", 0)])), ["m0-a"]);
+}
+
+#[test]
+fn a_restart_begins_also_where_bases_are_missing() {
+    let old = |base: &str| Placed { outdated: true, ..placed(0, base, true) };
+    let fleet = fleet(BESIDE, &[3], vec![old("a"), old("b")], vec![base("a", 1), base("b", 1)]);
+    let placement = plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: 1, ..fleet });
+    assert_eq!(deleted(&placement), ["m0-a"]);
+}
+
+#[test]
+fn a_base_that_is_to_be_emptied_in_mid_release_is_not_waited_for_by_what_has_no_place() {
+    let emptied = Base { closed: Some(Ineligible::Ending), emptied: true, ..base("a", 1) };
+    let modules = vec![placed(0, "a", true), placed(0, "d", true), placed(1, "b", true), placed(1, "d", true)];
+    let bases = vec![emptied, base("b", 1), base("d", 1)];
+    let fleet = fleet(BESIDE, &[1, 3], modules, bases);
+    let placement = plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: 2, ..fleet });
+    assert_eq!(placement.unplaced.len(), 1);
+    assert!(deleted(&placement).contains(&"m0-a"), "{placement:?}");
+}
+
+#[test]
 fn a_base_that_is_to_be_emptied_is_replaced_first_where_another_can_take_its_modules() {
     let emptied = |name: &str| Base { closed: Some(Ineligible::Ending), emptied: true, ..base(name, 1) };
     let of = |modules: Vec<Placed>, bases: Vec<Base>| {

@@ -43,6 +43,16 @@ impl UpgradePolicy {
     }
 }
 
+/// The drain time of a deployment with a Service that names none (seconds).
+const DEFAULT_DRAIN: i64 = 5;
+
+/// How long a base goes on serving without getting new traffic before anything is uninstalled there (seconds).
+pub fn drain_seconds(strategy: Option<&OperationStrategy>) -> i64 {
+    let Some(service) = strategy.and_then(|strategy| strategy.service_strategy.as_ref()) else { return 0 };
+    let default = if service.enable_module_service.unwrap_or(false) { DEFAULT_DRAIN } else { 0 };
+    service.drain_seconds.map_or(default, i64::from).max(0)
+}
+
 /// Which bases are preferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchedulingPolicy {

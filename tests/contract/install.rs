@@ -156,7 +156,7 @@ may  anywhere modules/status.koupleless.io                get update patch
 may  anywhere moduledeployments/finalizers.koupleless.io  update
 may  anywhere modulereplicasets/finalizers.koupleless.io  update
 may  anywhere modules/finalizers.koupleless.io            update
-may  anywhere pods                                        get list watch patch
+may  anywhere pods                                        get list watch patch delete
 may  anywhere deployments.apps                            get list watch
 may  anywhere nodes                                       get list watch
 may  anywhere services                                    get list watch create update patch delete
@@ -172,7 +172,7 @@ not  anywhere moduletemplates.koupleless.io               create update patch de
 not  anywhere secrets                                     get list watch create update patch delete
 not  own      secrets                                     get list watch create update patch delete
 not  anywhere configmaps                                  get list watch create update patch delete
-not  anywhere pods                                        create update delete deletecollection
+not  anywhere pods                                        create update deletecollection
 not  anywhere pods/exec                                   create get
 not  anywhere pods/eviction                               create
 not  anywhere nodes                                       create update patch delete

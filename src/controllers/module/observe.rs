@@ -13,14 +13,12 @@ use crate::{
         deployment::rank,
         module::{BaseFate, ModuleView, Told},
         names,
-        policy::UpgradePolicy,
+        policy::{UpgradePolicy, drain_seconds},
         slot::{Verdict, Wish, WishKind},
     },
     runtime::{bases::BaseState, clock::millis, index, kinds::BasePod},
 };
 
-/// The drain time of a deployment with a Service that names none (seconds).
-const DEFAULT_DRAIN: i64 = 5;
 /// How often a base that no watch covers is looked at (milliseconds).
 const LOOK_AGAIN_MS: i64 = 10_000;
 
@@ -124,7 +122,7 @@ impl Observed {
             base_name: &self.base_name,
             told: self.told.clone(),
             min_ready: seconds.saturating_mul(1000),
-            drain: drain_seconds(self.set.as_deref()).saturating_mul(1000),
+            drain: drain_seconds(spec.and_then(|spec| spec.operation_strategy.as_ref())).saturating_mul(1000),
             label_on: self.label_on,
             label_off_since: self.label_off_since,
             successor_active: self.successor_active,
@@ -161,15 +159,6 @@ fn set_of(context: &Context, module: &Module) -> Option<Arc<ModuleReplicaSet>> {
             set.namespace().as_deref() == Some(namespace.as_str()) && names::label_safe(&set.name_any()) == *label
         })
     })
-}
-
-fn drain_seconds(set: Option<&ModuleReplicaSet>) -> i64 {
-    let strategy = set.and_then(|set| set.spec.operation_strategy.as_ref());
-    let Some(service) = strategy.and_then(|strategy| strategy.service_strategy.as_ref()) else {
-        return 0;
-    };
-    let default = if service.enable_module_service.unwrap_or(false) { DEFAULT_DRAIN } else { 0 };
-    service.drain_seconds.map_or(default, i64::from).max(0)
 }
 
 /// The biz name on the base: of what was installed, where that is known.

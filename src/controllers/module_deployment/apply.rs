@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{
         deployment::{Plan, owner_of},
-        merge,
+        merge, names,
     },
     runtime::{index, kinds::BaseDeployment},
 };
@@ -144,8 +144,27 @@ async fn collided(context: &Context, deployment: &ModuleDeployment, other: &Modu
     Ok(())
 }
 
-/// Takes a replica set over that an earlier deployment of this name left behind (`--cascade=orphan`).
-pub async fn adopt(context: &Context, deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> Result<(), Error> {
+/// Takes over what an earlier deployment of this name left behind (`--cascade=orphan`).
+pub async fn adopt_orphans(context: &Context, deployment: &ModuleDeployment) -> Result<(), Error> {
+    let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+    let mut orphans = context.sets.labelled(&namespace, &names::label_safe(&name));
+    orphans.retain(|set| super::is_orphan_of(set, deployment));
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    // Asked afresh: in the name of a deployment that is going, or gone, what was orphaned would be collected with it.
+    let live = context.ops.read::<ModuleDeployment>(&namespace, &name).await?;
+    let stays = |live: &ModuleDeployment| live.uid() == deployment.uid() && live.metadata.deletion_timestamp.is_none();
+    if !live.as_ref().is_some_and(stays) {
+        return Ok(());
+    }
+    for set in orphans {
+        adopt(context, deployment, &set).await?;
+    }
+    Ok(())
+}
+
+async fn adopt(context: &Context, deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> Result<(), Error> {
     let mut owners = set.owner_references().to_vec();
     owners.push(OwnerReference { block_owner_deletion: Some(true), controller: Some(true), ..owner_of(deployment) });
     let patch = json!({ "metadata": {

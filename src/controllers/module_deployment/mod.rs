@@ -45,12 +45,7 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
         // The watch of the base wakes this deployment when it is complete.
         return Ok(Action::await_change());
     }
-    if deployment.metadata.deletion_timestamp.is_none() {
-        let label = names::label_safe(&deployment.name_any());
-        for set in context.sets.labelled(&base.0, &label).iter().filter(|set| is_orphan_of(set, &deployment)) {
-            apply::adopt(&context, &deployment, set).await?;
-        }
-    }
+    apply::adopt_orphans(&context, &deployment).await?;
     let observed = observe::observe(&context, &deployment, &base);
     let now = context.clock.now();
     let plan = {

@@ -57,7 +57,11 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     let modules = |set: &Arc<ModuleReplicaSet>| context.modules.of_set(&namespace, &set.name_any());
     let peopled: Vec<_> = sets.iter().map(|set| (&**set, modules(set))).collect();
     let mut fleet = fleet::fleet(owner.as_deref(), &peopled, places);
-    if owner.is_some_and(|owner| context.sets_of(&owner).len() > sets.len()) {
+    let elsewhere = |other: &Arc<ModuleReplicaSet>| {
+        let ours = sets.iter().any(|set| set.uid() == other.uid());
+        !ours && (other.desired() > 0 || !context.modules.of_set(&namespace, &other.name_any()).is_empty())
+    };
+    if owner.is_some_and(|owner| context.sets_of(&owner).iter().any(elsewhere)) {
         // In mid-move to another base Deployment what serves elsewhere isn't seen here: the rollout's word counts.
         fleet.floor = 0;
     }
@@ -92,7 +96,7 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
 /// not leave yet. Only Modules of others change that, and they don't wake this set by themselves.
 fn waits(fleet: &Fleet, placement: &Placement, own: usize) -> bool {
     let stay = fleet.modules.iter().filter(|placed| placed.set == own && !placed.leaving);
-    let stuck = stay.clone().any(|placed| placed.stuck);
+    let stuck = stay.clone().any(|placed| placed.stuck || placed.outdated);
     let ordered = |orders: &[(usize, String)]| orders.iter().filter(|(set, _)| *set == own).count();
     let then = (stay.count() + ordered(&placement.create)).saturating_sub(ordered(&placement.delete));
     stuck || then != fleet.sets[own].desired as usize

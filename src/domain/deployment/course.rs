@@ -6,7 +6,7 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{SetChange, View, number, revision, wanted_identity};
+use super::{SetChange, View, completed_revision, number, revision, wanted_identity};
 use crate::{
     api::{ModuleDeployment, ModuleReplicaSet, keys::annotation},
     domain::revision::{Revision, RevisionPlan, plan_revision},
@@ -46,14 +46,22 @@ impl Course {
         self.back.is_none() && self.asked_index.is_some_and(|index| is_rolled_back(view.sets[index].object))
     }
 
+    /// Whether the template of the same revision was corrected, its URL for instance, and the set has yet to be told.
+    pub fn is_corrected(&self, view: &View<'_>) -> bool {
+        let asked = self.asked_index.map(|index| view.sets[index].object);
+        let paused = view.deployment.spec.paused.unwrap_or(false);
+        let same = |set: &ModuleReplicaSet| revision(set).identity == wanted_identity(view.deployment);
+        !paused && asked.is_some_and(|set| same(set) && !is_as_asked(view.deployment, set))
+    }
+
     /// What is to be done to have it.
     pub fn runs_by(&self) -> RevisionPlan {
         self.back.map_or_else(|| self.asked.clone(), RevisionPlan::Use)
     }
 }
 
-/// The course of the deployment; `roll_back` says whether failed releases are rolled back at all.
-pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool, roll_back: bool) -> Course {
+/// The course of the deployment. While it is paused nothing comes back that was rolled back.
+pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool) -> Course {
     let wanted = wanted_identity(view.deployment);
     let collisions = view.deployment.status.as_ref().and_then(|status| status.collision_count);
     let collisions = collisions.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
@@ -63,7 +71,7 @@ pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool, roll_b
         RevisionPlan::Use(index) | RevisionPlan::Lift(index, _) => (Some(*index), revisions[*index].name.clone()),
     };
     let back = match asked {
-        RevisionPlan::Use(index) if roll_back && stays_back(view.deployment, view.sets[index].object) => {
+        RevisionPlan::Use(index) if stays_back(view.deployment, view.sets[index].object, paused) => {
             last_good(view, index)
         }
         _ => None,
@@ -75,19 +83,22 @@ pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool, roll_b
 }
 
 /// Whether the set was rolled back and nothing in the template has been changed since.
-fn stays_back(deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> bool {
+fn stays_back(deployment: &ModuleDeployment, set: &ModuleReplicaSet, paused: bool) -> bool {
+    is_rolled_back(set) && (paused || is_as_asked(deployment, set))
+}
+
+/// Whether the set's template is what the deployment's says.
+fn is_as_asked(deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> bool {
     let metadata = |template: Option<&crate::api::ModuleTemplateSpec>| {
         template.and_then(|template| template.metadata.clone()).unwrap_or_default()
     };
-    let same = deployment.module() == set.module()
-        && metadata(deployment.spec.template.as_ref()) == metadata(set.spec.template.as_ref());
-    is_rolled_back(set) && same
+    deployment.module() == set.module()
+        && metadata(deployment.spec.template.as_ref()) == metadata(set.spec.template.as_ref())
 }
 
 /// The last revision whose release was completed, unless it is `failed` itself or going.
 pub fn last_good(view: &View<'_>, failed: usize) -> Option<usize> {
-    let release = view.deployment.status.as_ref()?.release_status.as_ref()?;
-    let name = release.completed_revision.as_deref()?;
+    let name = completed_revision(view.deployment)?;
     let good = view.sets.iter().position(|set| set.object.name_any() == name)?;
     (good != failed && view.sets[good].object.metadata.deletion_timestamp.is_none()).then_some(good)
 }
@@ -99,9 +110,11 @@ pub fn mark_failed(set: &ModuleReplicaSet, now: i64) -> SetChange {
     SetChange { name: set.name_any(), uid: set.uid().unwrap_or_default(), patch }
 }
 
-/// Takes the mark off a set that is to run after all.
-pub fn unmark(set: &ModuleReplicaSet, patch: &mut serde_json::Value) {
+/// Takes the mark off a set that is to run after all: its release begins anew, and what is confirmed now was meant for
+/// another.
+pub fn unmark(set: &ModuleReplicaSet, confirmed: &str, patch: &mut serde_json::Value) {
     if is_rolled_back(set) {
+        patch["metadata"]["annotations"][annotation::CONFIRM_BASELINE] = confirmed.into();
         patch["metadata"]["annotations"][annotation::ROLLED_BACK] = serde_json::Value::Null;
     }
 }

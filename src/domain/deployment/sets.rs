@@ -144,8 +144,9 @@ fn change(
         // It was seen to differ: from here on that number counts like any other.
         patch["metadata"]["annotations"][annotation::CONFIRM_BASELINE] = json!("0");
     }
-    if newest && revision(set).identity == wanted_identity(view.deployment) {
-        course::unmark(set, &mut patch);
+    let paused = view.deployment.spec.paused.unwrap_or(false);
+    if newest && !paused && revision(set).identity == wanted_identity(view.deployment) {
+        course::unmark(set, &confirm, &mut patch);
     }
     let changed = patch.as_object().is_some_and(|patch| !patch.is_empty());
     changed.then(|| SetChange { name: set.name_any(), uid: set.uid().unwrap_or_default(), patch })

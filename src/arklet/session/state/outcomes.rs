@@ -63,11 +63,13 @@ impl State {
             slot.unknown || slot.in_flight.is_some() || slot.touched > asked_at || !slot.history.is_empty()
         };
         let Some(list) = self.list.as_ref().filter(|_| self.silent_since.is_none()) else { return false };
+        // One that is starting is looked at again soon, by a plan.
+        let settled = |biz: &Biz| known_state(&biz.state) != Some(BizState::Starting);
         let listed = |biz: &Biz| list.get(&biz.name).and_then(|versions| versions.get(&biz.version)).copied();
         let names: BTreeSet<(&str, &str)> = biz.iter().map(|biz| (biz.name.as_str(), biz.version.as_str())).collect();
         // One that counts as absent isn't in the list.
         list.values().map(BTreeMap::len).sum::<usize>() == names.len()
-            && biz.iter().all(|biz| listed(biz).is_some() && listed(biz) == known_state(&biz.state))
+            && biz.iter().all(|biz| settled(biz) && listed(biz).is_some() && listed(biz) == known_state(&biz.state))
             && !self.slots.values().any(waits)
     }
 
