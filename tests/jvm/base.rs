@@ -123,7 +123,7 @@ impl Base {
     }
 }
 
-/// A page that is there, or why it isn't.
+/// A page that is there, which is status 200 and nothing else, or why it isn't.
 pub async fn get(web: &reqwest::Client, url: &str) -> Result<String, String> {
     let why = |error: reqwest::Error| {
         let mut text = error.to_string();
@@ -137,7 +137,7 @@ pub async fn get(web: &reqwest::Client, url: &str) -> Result<String, String> {
     let response = web.get(url).send().await.map_err(why)?;
     let status = response.status();
     let text = response.text().await.map_err(why)?;
-    if status.is_success() { Ok(text.trim_end().to_owned()) } else { Err(format!("{status}: {text}")) }
+    if status == reqwest::StatusCode::OK { Ok(text.trim_end().to_owned()) } else { Err(format!("{status}: {text}")) }
 }
 
 /// A list in words, in order.

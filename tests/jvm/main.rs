@@ -1,18 +1,21 @@
 //! The operator's main job on real parts: the real binary, a real API server, and two real bases with real modules.
 //!
 //! Each test is one story from a user's point of view, played on one [`stage`]: two JVMs and an operator that all tests
-//! of this binary share, so they take turns. The modules are those of `samples/java`. A story ends with the deletion of
-//! what it made, and with empty bases.
+//! of this binary share, so they take turns; a story may add a base for its own time. The modules are those of
+//! `samples/java`. A story ends with the deletion of what it made, and with empty bases.
 //!
 //! It needs the rig: `make test-jvm`, or `tests/control-plane/with-cluster -- cargo test --test jvm`.
 
 mod base;
 mod client;
+mod crowd;
 mod operator;
+mod pods;
 mod stage;
 mod watch;
 
 mod failures;
+mod load;
 mod recovery;
 mod upgrade;
 

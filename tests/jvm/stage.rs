@@ -12,8 +12,7 @@ use std::{
 
 use futures::{FutureExt, future::join_all};
 use k8s_openapi::api::{
-    apps::v1,
-    core::v1::{Namespace, Pod, Service},
+    core::v1::{Namespace, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{
@@ -21,20 +20,17 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
-use module_controller::{
-    api::{Module, ModuleDeployment},
-    arklet::client::Endpoint,
-};
+use module_controller::api::{Module, ModuleDeployment};
 use serde_json::{Value, json};
 use tokio::{process::Command, runtime::Runtime};
 
-use crate::{base::Base, client::ready_addresses, operator::Operator};
+use crate::{base::Base, client::ready_addresses, operator::Operator, pods};
 
 /// How long a condition may take to come true. The slowest one here, an install of eight seconds on one base after the
 /// other, takes about 20 s on two busy cores.
-const DEADLINE: Duration = Duration::from_secs(90);
-/// The first base's agent; the next one's is one higher, because agents listen on every address.
-const FIRST_PORT: u16 = 1241;
+pub const DEADLINE: Duration = Duration::from_secs(90);
+/// How many bases there are, unless a story has added one.
+pub const BASES: usize = 2;
 
 /// Threads that live as long as the process.
 pub static LASTING: LazyLock<Runtime> = LazyLock::new(|| {
@@ -87,13 +83,15 @@ pub struct Deployment {
     pub version: String,
     policy: &'static str,
     service: bool,
+    replicas: i32,
+    drain: i32,
 }
 
 impl Deployment {
     /// Two instances of a module of `samples/java`, upgraded in the way that a web module needs.
     pub fn of(module: &str, version: &str) -> Self {
         let (module, version) = (module.to_owned(), version.to_owned());
-        Self { module, version, policy: "uninstall_then_install", service: false }
+        Self { module, version, policy: "uninstall_then_install", service: false, replicas: 2, drain: 1 }
     }
 
     /// The same with another version.
@@ -111,12 +109,22 @@ impl Deployment {
         Self { service: true, ..self }
     }
 
+    /// The same with this many instances.
+    pub fn replicas(&self, replicas: i32) -> Self {
+        Self { replicas, ..self.clone() }
+    }
+
+    /// The same with this many seconds between the end of the traffic and the uninstall.
+    pub fn drain(self, drain: i32) -> Self {
+        Self { drain, ..self }
+    }
+
     fn object(&self) -> Value {
         let jar = samples().join(format!("{}-{}-ark-biz.jar", self.module, self.version));
         let mut strategy = json!({ "upgradePolicy": self.policy, "maxUnavailable": 1 });
         if self.service {
             strategy["serviceStrategy"] =
-                json!({ "enableModuleService": true, "port": 80, "targetPort": 8080, "drainSeconds": 1 });
+                json!({ "enableModuleService": true, "port": 80, "targetPort": 8080, "drainSeconds": self.drain });
         }
         json!({
             "apiVersion": "koupleless.io/v1alpha1",
@@ -124,7 +132,7 @@ impl Deployment {
             "metadata": { "name": self.module },
             "spec": {
                 "baseDeploymentName": "base",
-                "replicas": 2,
+                "replicas": self.replicas,
                 "operationStrategy": strategy,
                 "template": { "spec": { "module": {
                     "name": self.module, "version": self.version, "url": format!("file://{}", jar.display()),
@@ -136,6 +144,11 @@ impl Deployment {
 
 fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/samples")
+}
+
+/// Where the bases and the operator write.
+fn work() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("jvm")
 }
 
 fn require_parts() {
@@ -163,9 +176,9 @@ impl Stage {
         let namespace = format!("jvm-{}", std::process::id());
         let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace } })).expect("one");
         Api::all(client.clone()).create(&PostParams::default(), &object).await.expect("a namespace");
-        let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jvm");
+        let work = work();
         std::fs::create_dir_all(&work).expect("a folder");
-        let mut bases = pods(&client, &namespace, &work).await;
+        let mut bases = pods::create(&client, &namespace, &work).await;
         for base in &mut bases {
             base.start(LASTING.handle()).await;
         }
@@ -186,7 +199,15 @@ impl Stage {
         api.patch(&deployment.module, &params, &Patch::Apply(deployment.object())).await.expect("applied");
     }
 
-    /// Waits until the release of this version is complete on both bases.
+    /// One base more, which is ready; it goes when the story ends.
+    pub async fn add_base(&mut self) {
+        let mut base = pods::add(&self.client, &self.namespace, &work(), &self.bases).await;
+        base.start(LASTING.handle()).await;
+        base.ready().await;
+        self.bases.push(base);
+    }
+
+    /// Waits until the release of this version is complete on as many bases as it wants.
     pub async fn released(&self, wanted: &Deployment) {
         let api: Api<ModuleDeployment> = self.api();
         self.eventually(&format!("{} {} is released", wanted.module, wanted.version), async || {
@@ -195,7 +216,8 @@ impl Stage {
             let status = found.status?;
             let complete = found.metadata.generation == status.observed_generation
                 && status.release_status?.progress.as_deref() == Some("Completed")
-                && (status.updated_available_replicas, status.replicas) == (Some(2), Some(2))
+                && (status.updated_available_replicas, status.replicas)
+                    == (Some(wanted.replicas), Some(wanted.replicas))
                 && version.as_deref() == Some(&wanted.version);
             complete.then_some(())
         })
@@ -281,8 +303,8 @@ impl Stage {
         eprintln!("--- the operator's last lines:\n{}", self.operator.said());
     }
 
-    /// Deletes what a failed story has left; a good one leaves nothing.
-    async fn clear(&self) {
+    /// Deletes what a failed story has left, of which a good one leaves nothing, and the base that a story added.
+    async fn clear(&mut self) {
         let api: Api<ModuleDeployment> = self.api();
         let gone = async {
             loop {
@@ -300,6 +322,9 @@ impl Stage {
             eprintln!("what the story left doesn't go away");
         }
         join_all(self.bases.iter().map(Base::empty)).await;
+        if self.bases.len() > BASES {
+            pods::take_back(&self.client, &self.namespace, &mut self.bases).await;
+        }
     }
 }
 
@@ -311,43 +336,6 @@ pub fn version_of(module: &Module) -> &str {
 /// A Module's phase.
 pub fn phase_of(module: &Module) -> &str {
     module.status.as_ref().and_then(|status| status.status.as_deref()).unwrap_or("")
-}
-
-/// The base pods, each with a port for its agent.
-async fn pods(client: &Client, namespace: &str, work: &Path) -> Vec<Base> {
-    let deployment: v1::Deployment = serde_json::from_value(json!({
-        "metadata": { "name": "base" },
-        "spec": {
-            "replicas": 2,
-            "selector": { "matchLabels": { "app": "base" } },
-            "template": {
-                "metadata": { "labels": { "app": "base" } },
-                "spec": { "containers": [{ "name": "base", "image": "base:1.0.0" }] },
-            },
-        },
-    }))
-    .expect("a Deployment");
-    let deployments: Api<v1::Deployment> = Api::namespaced(client.clone(), namespace);
-    deployments.create(&PostParams::default(), &deployment).await.expect("the Deployment of the bases");
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let begin = Instant::now();
-    let addresses: Vec<(String, IpAddr)> = loop {
-        let list = pods.list(&ListParams::default().labels("app=base")).await.expect("a list");
-        let address = |pod: &Pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok();
-        let found: Vec<_> = list.iter().filter_map(|pod| Some((pod.name_any(), address(pod)?))).collect();
-        if found.len() == 2 {
-            break found;
-        }
-        assert!(begin.elapsed() < DEADLINE, "the base pods don't start");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    let mut bases = Vec::new();
-    for ((pod, ip), port) in addresses.into_iter().zip(FIRST_PORT..) {
-        let annotation = json!({ "metadata": { "annotations": { "koupleless.io/arklet-port": port.to_string() } } });
-        pods.patch(&pod, &PatchParams::default(), &Patch::Merge(annotation)).await.expect("annotated");
-        bases.push(Base::new(&pod, Endpoint { ip, port }, work));
-    }
-    bases
 }
 
 async fn install_kinds() {

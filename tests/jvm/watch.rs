@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use module_controller::arklet::client::{Bounds, Client, Endpoint};
@@ -34,9 +34,21 @@ impl Sight {
     }
 }
 
+/// How much one can conclude from the sights.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Looks {
+    /// Lists that came.
+    pub answered: usize,
+    /// Looks that were given up, and begun again.
+    pub hung: usize,
+    /// The longest time between two lists of one base: what was shorter may have been missed.
+    pub longest_gap: Duration,
+}
+
 /// The observer.
 pub struct Watch {
     seen: Arc<Mutex<Vec<Sight>>>,
+    looks: Arc<Mutex<Looks>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -44,9 +56,15 @@ impl Watch {
     /// Begins to look at all bases.
     pub fn start(stage: &Stage) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let look = |(base, at)| tokio::spawn(look(base, at, Arc::clone(&seen)));
+        let looks = Arc::new(Mutex::new(Looks::default()));
+        let look = |(base, at)| tokio::spawn(look(base, at, Arc::clone(&seen), Arc::clone(&looks)));
         let tasks = stage.bases.iter().map(|base| base.at).enumerate().map(look).collect();
-        Self { seen, tasks }
+        Self { seen, looks, tasks }
+    }
+
+    /// How often it has looked.
+    pub fn looks(&self) -> Looks {
+        *self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends it; every change that was seen, in the order of time.
@@ -58,11 +76,23 @@ impl Watch {
     }
 }
 
-async fn look(base: usize, at: Endpoint, seen: Arc<Mutex<Vec<Sight>>>) {
+async fn look(base: usize, at: Endpoint, seen: Arc<Mutex<Vec<Sight>>>, looks: Arc<Mutex<Looks>>) {
     let client = Client::new(Bounds { query: QUERY, ..Bounds::default() }).expect("a client");
     let mut last = None;
+    let mut previous = Instant::now();
     loop {
-        if let Ok(list) = client.query_all(at).await {
+        let answer = client.query_all(at).await;
+        {
+            let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
+            if answer.is_ok() {
+                looks.answered += 1;
+                looks.longest_gap = looks.longest_gap.max(previous.elapsed());
+                previous = Instant::now();
+            } else {
+                looks.hung += 1;
+            }
+        }
+        if let Ok(list) = answer {
             let sight = Sight { base, list: words(&list) };
             if last.as_ref() != Some(&sight) {
                 last = Some(sight.clone());
