@@ -40,7 +40,10 @@ fn a_module_moves_to_a_base_that_is_there() {
         let home = world.serving(&pods, "guest", "1.0.0")[0].clone();
         let other = pods.iter().find(|pod| **pod != home).expect("another").clone();
 
-        world.delete(Kind::Pod, &home.name).await;
+        // The pod goes and none comes in its place.
+        let first = json!({ "metadata": { "annotations": { "controller.kubernetes.io/pod-deletion-cost": "-100" } } });
+        world.patch(Kind::Pod, &home.name, first).await;
+        assert_eq!(world.scale_bases("base", 1).await, std::slice::from_ref(&other));
         world.until_serving(&[other], "guest", "1.0.0", 1).await;
         world.completed("guest").await;
     });

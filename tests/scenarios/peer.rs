@@ -21,7 +21,7 @@ fn it_follows_the_base_pods_up_and_down() {
         world.until("all", "one", |now| now["spec"]["scaleReplicas"] == 1).await;
         let down = world.completed("all").await;
         assert_eq!(down["spec"]["replicas"], -1);
-        assert_eq!(world.modules("all").await.len(), 1);
+        world.until_modules("all", "one, when the others have left", |modules| modules.len() == 1).await;
         assert_eq!(world.installs(&pods[0], "all"), 1);
         world.no_writes_for(Duration::from_secs(3)).await;
     });
