@@ -1,4 +1,4 @@
-//! The pictures in `docs/releases.md`: one release by each field, drawn from what the bases really served.
+//! What `docs/releases.md` shows: its commands, and its pictures, one release by each field, drawn from what the bases really served.
 //!
 //! A picture has a line a base and a character each half second: the version that serves, `.` while one is being started,
 //! `-` where there is none. `cargo test --test scenarios timelines -- --nocapture` prints them.
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rig::{
     arklet_sim::Behaviour,
-    cluster::{BasePod, ModuleSpec, World, module, scenario},
+    cluster::{BasePod, ModuleSpec, World, condition, module, scenario},
 };
 use serde_json::json;
 
@@ -108,5 +108,41 @@ fn a_failed_release_goes_back() {
         world.until_serving(&pods, "back", "1.0.0", 2).await;
         let title = "uninstall_then_install, progressDeadlineSeconds: 4, autoRollback: true, a jar that doesn't start";
         assert_eq!(draw(&world, title, &pods, "back", began), 1);
+    });
+}
+
+/// The words of a command line in which only single quotes quote.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    let quoted = |(index, part): (usize, &str)| match index % 2 {
+        1 => vec![part.to_owned()],
+        _ => part.split_whitespace().map(str::to_owned).collect(),
+    };
+    parts.flat_map(quoted).collect()
+}
+
+#[test]
+fn the_commands_of_the_document_do_what_it_says() {
+    scenario("the_commands", |world| async move {
+        world.bases(2).await;
+        let spec = module("hello").replicas(2).strategy("batchCount", json!(2)).strategy("needConfirm", json!(true));
+        world.deploy(&spec).await;
+        world.progress("hello", "WaitingForConfirmation").await;
+
+        let text = include_str!("../../docs/releases.md");
+        let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("kubectl ")).collect();
+        let [confirm, restart] = commands[..] else { panic!("commands without a story: {commands:#?}") };
+
+        let run = async |line: &str| {
+            let words = words(line);
+            world.kubectl(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
+        };
+        run(confirm).await;
+        world.completed("hello").await;
+        run(restart).await;
+        world.until_condition("hello", "Progressing", "True", "Restarting").await;
+        world.until_condition("hello", "Progressing", "True", "NewReplicaSetAvailable").await;
+        let now = world.deployment("hello").await;
+        assert!(condition(&now, "ReplicaFailure").is_none());
     });
 }
