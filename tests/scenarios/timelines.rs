@@ -1,4 +1,5 @@
-//! What `docs/releases.md` shows: its commands, and its pictures, one release by each field, drawn from what the bases really served.
+//! What `docs/releases.md` shows: its commands, and its pictures, one release by each field, drawn from what the bases
+//! really served.
 //!
 //! A picture has a line a base and a character each half second: the version that serves, `.` while one is being started,
 //! `-` where there is none. `cargo test --test scenarios timelines -- --nocapture` prints them.
