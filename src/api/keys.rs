@@ -44,6 +44,11 @@ pub mod label {
     pub const TRAFFIC_PREFIX: &str = "module.koupleless.io/";
     /// The value of every flag-like label.
     pub const TRUE: &str = "true";
+
+    /// Whether the flag-like label `key` is set.
+    pub fn is_set(labels: &std::collections::BTreeMap<String, String>, key: &str) -> bool {
+        labels.get(key).is_some_and(|value| value == TRUE)
+    }
 }
 
 /// Finalizers of V1's contract.

@@ -220,6 +220,11 @@ pub struct ReleaseStatus {
 }
 
 impl ModuleDeployment {
+    /// `spec.paused`.
+    pub fn is_paused(&self) -> bool {
+        self.spec.paused.unwrap_or(false)
+    }
+
     /// The module, where the template names one.
     pub fn module(&self) -> Option<&ModuleInfo> {
         self.spec.template.as_ref().and_then(ModuleTemplateSpec::module)

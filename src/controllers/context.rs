@@ -541,7 +541,7 @@ fn biz_names(module: &Module) -> impl Iterator<Item = &str> {
 
 /// The name of the ModuleDeployment that controls a replica set.
 pub fn deployment_of(set: &ModuleReplicaSet) -> Option<String> {
-    let controller = set.owner_references().iter().find(|owner| owner.controller == Some(true))?;
+    let controller = index::controller(set)?;
     (controller.kind == "ModuleDeployment").then(|| controller.name.clone())
 }
 

@@ -179,20 +179,23 @@ fn placed(index: usize, module: &Module, set: &ModuleReplicaSet) -> Placed {
 
 /// Whether a user has ordered that the Module leaves this base.
 pub fn is_ordered_off(module: &Module) -> bool {
-    module.labels().get(label::DELETE_MODULE).is_some_and(|value| value == label::TRUE)
+    label::is_set(module.labels(), label::DELETE_MODULE)
 }
 
 /// Whether the Module was installed before the restart that its set's template asks for.
 pub fn is_outdated(module: &Module, set: &ModuleReplicaSet) -> bool {
-    let metadata = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
-    let wanted = metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(annotation::RESTARTED_AT));
+    let wanted = restart_token(set);
     wanted.is_some() && module.annotations().get(annotation::RESTARTED_AT) != wanted
+}
+
+/// The last order to restart, as the set's template has it.
+fn restart_token(set: &ModuleReplicaSet) -> Option<&String> {
+    set.spec.template.as_ref()?.metadata.as_ref()?.annotations.as_ref()?.get(annotation::RESTARTED_AT)
 }
 
 /// How many Modules of `set` are available again since the last order to restart; `None` where all are.
 pub fn restarted(set: &ModuleReplicaSet, modules: &[Arc<Module>]) -> Option<u32> {
-    let metadata = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref());
-    metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(annotation::RESTARTED_AT))?;
+    restart_token(set)?;
     let through = |module: &&Arc<Module>| !is_outdated(module, set) && phase_of(module) == Some(Phase::Available);
     let done = modules.iter().filter(through).count();
     (done < set.desired() as usize).then(|| u32::try_from(done).unwrap_or(u32::MAX))

@@ -39,6 +39,8 @@ impl Mark {
 /// What follows. Times are seconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadline {
+    /// How long a release may stand still.
+    pub seconds: i64,
     /// When the release last got on.
     pub progressed_at: i64,
     /// Whether it is overdue.
@@ -59,10 +61,10 @@ pub fn plan_deadline(
 ) -> Deadline {
     let progressed_at = progressed_at.filter(|_| !mark.is_beyond(before)).unwrap_or(now);
     if !mark.executing {
-        return Deadline { progressed_at, exceeded: false, at: None };
+        return Deadline { seconds, progressed_at, exceeded: false, at: None };
     }
     let at = progressed_at.max(watching_since).saturating_add(seconds);
-    Deadline { progressed_at, exceeded: now >= at, at: Some(at).filter(|at| now < *at) }
+    Deadline { seconds, progressed_at, exceeded: now >= at, at: Some(at).filter(|at| now < *at) }
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
     fn every_step_forward_begins_the_deadline_anew() {
         let before = mark();
         let still = plan(&before, &before, 1_500);
-        assert_eq!(still, Deadline { progressed_at: BEGAN, exceeded: false, at: Some(1_600) });
+        assert_eq!(still, Deadline { seconds: 600, progressed_at: BEGAN, exceeded: false, at: Some(1_600) });
         for (name, further) in [
             ("another revision", Mark { revision: Some("d-3".into()), ..mark() }),
             ("another batch", Mark { batch: 2, ..mark() }),
@@ -105,19 +107,25 @@ mod tests {
     #[test]
     fn it_is_exceeded_at_its_time_and_not_before() {
         assert!(!plan(&mark(), &mark(), 1_599).exceeded);
-        assert_eq!(plan(&mark(), &mark(), 1_600), Deadline { progressed_at: BEGAN, exceeded: true, at: None });
+        assert_eq!(
+            plan(&mark(), &mark(), 1_600),
+            Deadline { seconds: 600, progressed_at: BEGAN, exceeded: true, at: None }
+        );
     }
 
     #[test]
     fn the_clock_stands_still_while_a_release_waits_and_begins_anew_when_it_goes_on() {
         let waiting = Mark { executing: false, ..mark() };
-        assert_eq!(plan(&waiting, &waiting, 99_000), Deadline { progressed_at: BEGAN, exceeded: false, at: None });
+        assert_eq!(
+            plan(&waiting, &waiting, 99_000),
+            Deadline { seconds: 600, progressed_at: BEGAN, exceeded: false, at: None }
+        );
         assert_eq!(plan(&mark(), &waiting, 99_000).at, Some(99_600));
     }
 
     #[test]
     fn time_that_nobody_watched_does_not_count() {
         let back = plan_deadline(&mark(), Some(BEGAN), &mark(), 600, 5_000, 5_010);
-        assert_eq!(back, Deadline { progressed_at: BEGAN, exceeded: false, at: Some(5_600) });
+        assert_eq!(back, Deadline { seconds: 600, progressed_at: BEGAN, exceeded: false, at: Some(5_600) });
     }
 }

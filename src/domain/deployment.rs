@@ -7,6 +7,7 @@
 mod course;
 mod events;
 mod sets;
+mod standing;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
@@ -17,15 +18,15 @@ use self::{
     course::{Course, plan_course},
     events::events,
     sets::order_sets,
+    standing::{completed_revision, deadline, given_up, release, was_completed},
 };
 use super::{
-    deadline::{Deadline, Mark, plan_deadline},
     names,
-    policy::{Strategy, drain_seconds},
+    policy::Strategy,
     progress::{self, Facts},
-    release::{Progress, Release, Seen, Stored, Wanted, plan_release},
+    release::Progress,
     replicas::{Desired, Scale, plan_scale},
-    revision::{Identity, Revision, RevisionPlan, plan_history},
+    revision::{Identity, Revision, plan_history},
     rollout::{SetCounts, Sets, plan_rollout},
     validation,
 };
@@ -36,8 +37,6 @@ use crate::api::{
 
 /// `revisionHistoryLimit` where the user said nothing (Kubernetes Deployment's default).
 const HISTORY_LIMIT: usize = 10;
-/// `progressDeadlineSeconds` where the user said nothing (Kubernetes Deployment's default).
-const PROGRESS_DEADLINE: i64 = 600;
 
 /// The base Deployment, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
@@ -182,15 +181,6 @@ fn find_reason<'a>(status: &'a Option<ModuleDeploymentStatus>, type_: &str) -> O
     crate::api::condition::find(conditions, type_)?.reason.as_deref()
 }
 
-fn find_progress(deployment: &ModuleDeployment) -> Option<&str> {
-    deployment.status.as_ref()?.release_status.as_ref()?.progress.as_deref()
-}
-
-/// The revision whose release was last completed.
-fn completed_revision(deployment: &ModuleDeployment) -> Option<&str> {
-    deployment.status.as_ref()?.release_status.as_ref()?.completed_revision.as_deref()
-}
-
 fn plan_deletion(view: &View<'_>, now: i64) -> Plan {
     let finalizers = view.deployment.metadata.finalizers.as_deref().unwrap_or_default();
     if finalizers.iter().any(|name| name == finalizer::ORPHAN) {
@@ -232,6 +222,11 @@ fn wanted_identity(deployment: &ModuleDeployment) -> Identity {
     }
 }
 
+/// Whether the set is of the revision that the deployment asks for.
+fn is_asked(deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> bool {
+    revision(set).identity == wanted_identity(deployment)
+}
+
 fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &LabelSelector, now: i64) -> Plan {
     let deployment = view.deployment;
     let spec = &deployment.spec;
@@ -243,18 +238,9 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
         peers: view.reports.peers,
     });
     let revisions = course::revisions(view);
-    let course = plan_course(view, &revisions, spec.paused.unwrap_or(false));
-    let mut release = release(view, &strategy, &desired, &course, now);
+    let course = plan_course(view, &revisions);
+    let release = release(view, &strategy, &desired, &course, now);
     let deadline = deadline(view, &course, &release, now);
-    let failed = course.asked_index.filter(|_| deadline.exceeded && strategy.auto_rollback);
-    // What serves everywhere hasn't failed, however long the old ones take to leave.
-    let serves = |set: usize| view.sets[set].counts.available >= desired.count;
-    let failed = failed.filter(|&failed| course.back.is_none() && !serves(failed));
-    let failed = failed.filter(|&failed| course::last_good(view, failed).is_some());
-    let mut plan = Plan::default();
-    if course.back.is_some() {
-        release = Release { target: Some(desired.count), progress: Progress::Aborted, resume_at: None, ..release };
-    }
     let counts = |index: usize| view.sets[index].counts;
     let sets = Sets {
         new: course.runs().map_or_else(SetCounts::default, counts),
@@ -262,7 +248,8 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     };
     let target = release.target.unwrap_or(sets.new.desired.min(desired.count));
     let rollout = plan_rollout(desired.count, target, &strategy, &sets);
-    plan.wake_at = [release.resume_at, deadline.at].into_iter().flatten().min().map(|at| at.saturating_mul(1000));
+    let wake_at = [release.resume_at, deadline.at].into_iter().flatten().min().map(|at| at.saturating_mul(1000));
+    let mut plan = Plan { wake_at, ..Plan::default() };
     order_sets(&mut plan, view, &course, &rollout, selector);
     plan.delete = history(view, &revisions, &course);
     plan.adopt_base = !owned_by(deployment, base_uid);
@@ -274,18 +261,16 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
         newest: course.asked_index.map(|index| &view.sets[index]),
         newest_name: Some(&course.asked_name),
         release: Some(&release),
-        held: course.asked_index.is_some_and(|index| revisions[index].identity != wanted_identity(deployment)),
+        held: course.asked_index.is_some_and(|index| !is_asked(deployment, view.sets[index].object)),
         back: course.back.map(|index| revisions[index].name.as_str()),
-        deadline: Some((deadline, deadline_seconds(deployment))),
+        deadline: Some(deadline),
         ..Facts::of(view)
     };
     plan.status = Some(progress::status(deployment, &facts, now));
-    let replaces = view.sets.iter().any(|set| number(set.object) > 0 && set.object.name_any() != course.asked_name);
-    plan.events = events(deployment, &release, &course.asked_name, module, replaces);
-    if course.back.is_some() && find_progress(deployment) != Some(Progress::Aborted.as_str()) {
-        plan.events.push((true, "RolledBack", progress::why_rolled_back(&facts)));
-    }
-    if let Some(failed) = failed {
+    plan.events = events(view, &facts, module);
+    if strategy.auto_rollback
+        && let Some(failed) = given_up(view, &course, deadline, desired.count)
+    {
         let set = view.sets[failed].object;
         plan.change.retain(|change| change.name != set.name_any());
         plan.change.push(course::mark_failed(set, now));
@@ -297,100 +282,12 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     plan
 }
 
-/// How long a release may take for a step. Draining is none: it lasts as long as the user says.
-fn deadline_seconds(deployment: &ModuleDeployment) -> i64 {
-    let set = deployment.spec.progress_deadline_seconds.map_or(0, i64::from);
-    let deadline = if set > 0 { set } else { PROGRESS_DEADLINE };
-    deadline.saturating_add(drain_seconds(deployment.spec.operation_strategy.as_ref()))
-}
-
-/// How the release gets on, against what the status says of it.
-fn deadline(view: &View<'_>, course: &Course, release: &Release, now: i64) -> Deadline {
-    let status = view.deployment.status.clone().unwrap_or_default();
-    let stored = status.release_status.clone().unwrap_or_default();
-    let number = |count: Option<i32>| count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
-    let updated = number(status.updated_replicas);
-    let before = Mark {
-        batch: number(stored.current_batch),
-        executing: stored.progress.as_deref() == Some(Progress::Executing.as_str()),
-        revision: stored.update_revision,
-        updated,
-        ready: number(status.updated_ready_replicas),
-        available: number(status.updated_available_replicas),
-        old: number(status.replicas).saturating_sub(updated),
-    };
-    let counts = course.asked_index.map_or_else(SetCounts::default, |index| view.sets[index].counts);
-    let all: u32 = view.sets.iter().map(|set| set.counts.live).sum();
-    let mark = Mark {
-        revision: Some(course.asked_name.clone()),
-        batch: release.batch,
-        executing: release.progress == Progress::Executing && course.back.is_none(),
-        updated: counts.live,
-        ready: counts.ready,
-        available: counts.available,
-        old: all - counts.live,
-    };
-    // Another try begins anew, whatever the status still says.
-    let again = course.is_another_try(view) || course.is_corrected(view);
-    let progressed_at = stored.last_progress_time.filter(|_| !again).map(|time| time.0.as_second());
-    let seconds = deadline_seconds(view.deployment);
-    plan_deadline(&before, progressed_at, &mark, seconds, view.watching_since.div_euclid(1000), now.div_euclid(1000))
-}
-
 /// Whether somebody else than the operator changed the scale of a peer deployment: the spec is newer than the status.
 fn scaled_by_somebody(deployment: &ModuleDeployment, desired: &Desired) -> bool {
     let mirrored = deployment.annotations().get(annotation::SCALE_BASELINE).map(String::as_str) == Some("-1");
     let observed = deployment.status.as_ref().and_then(|status| status.observed_generation);
     let newer = observed.is_some() && observed != deployment.metadata.generation;
     desired.peer && desired.write.is_some() && mirrored && newer
-}
-
-/// The release of what was asked for.
-fn release(view: &View<'_>, strategy: &Strategy, desired: &Desired, course: &Course, now: i64) -> Release {
-    // Another try of what was rolled back goes through every batch again.
-    let again = course.is_another_try(view);
-    let stored = if again { Stored::default() } else { stored(view.deployment, &course.asked_name) };
-    let spec = &view.deployment.spec;
-    // What stood there before there was a replica set is older than the release.
-    let confirm = spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok());
-    let begun = course.asked_index.is_some() && !matches!(course.asked, RevisionPlan::Lift(..)) && !again;
-    let confirm = confirm.filter(|_| begun);
-    let baseline = course
-        .asked_index
-        .and_then(|index| view.sets[index].object.annotations().get(annotation::CONFIRM_BASELINE)?.parse::<u32>().ok());
-    let others = (0..view.sets.len()).filter(|&index| Some(index) != course.asked_index);
-    let wanted = Wanted {
-        desired: desired.count,
-        replaces: others.clone().next().is_some(),
-        strategy,
-        paused: spec.paused.unwrap_or(false),
-        confirmed: confirm.filter(|number| baseline != Some(*number)),
-    };
-    let seen = Seen {
-        updated_available: course.asked_index.map_or(0, |index| view.sets[index].counts.available),
-        old: others.map(|index| view.sets[index].counts.existing).sum(),
-    };
-    plan_release(&wanted, &stored, seen, now.div_euclid(1000))
-}
-
-/// What the status says of the release. V1 wrote no `updateRevision`: its batch counts, its word for completion
-/// doesn't.
-fn stored(deployment: &ModuleDeployment, newest_name: &str) -> Stored {
-    let Some(release) = deployment.status.as_ref().and_then(|status| status.release_status.as_ref()) else {
-        return Stored::default();
-    };
-    let by_v1 = release.update_revision.is_none();
-    Stored {
-        same_revision: by_v1 || release.update_revision.as_deref() == Some(newest_name),
-        batch: release.current_batch.and_then(|batch| u32::try_from(batch).ok()).unwrap_or(0),
-        completed: !by_v1 && release.progress.as_deref() == Some(Progress::Completed.as_str()),
-        resume_at: release.next_reconcile_time.as_ref().map(|time| time.0.as_second()),
-    }
-}
-
-fn was_completed(deployment: &ModuleDeployment, newest_name: &str) -> bool {
-    let stored = stored(deployment, newest_name);
-    stored.same_revision && stored.completed
 }
 
 /// Old revisions that are finished and too many. What was asked for stays, also after it was rolled back: made again it

@@ -243,8 +243,13 @@ impl<'a> Planner<'a> {
 
     /// Modules of `set` that leave a base which could take them again.
     fn returning(&self, set: usize) -> usize {
-        let good = |base: &str| self.bases.get(base).is_some_and(|base| base.closed.is_none() && !base.taken);
-        self.fleet.modules.iter().filter(|placed| placed.set == set && placed.leaving && good(&placed.base)).count()
+        let returns = |placed: &&Placed| placed.set == set && placed.leaving && self.takes_again(&placed.base);
+        self.fleet.modules.iter().filter(returns).count()
+    }
+
+    /// Whether a base could take a Module of this deployment again that leaves it: then its slot is free, full or not.
+    fn takes_again(&self, base: &str) -> bool {
+        self.bases.get(base).is_some_and(|base| base.closed.is_none() && !base.taken)
     }
 
     /// How many Modules of each old set may be taken over: those that were ordered away, or, where the old one leaves
@@ -330,8 +335,7 @@ impl<'a> Planner<'a> {
         for placed in outdated {
             let ordered = self.result.delete.iter().any(|(_, module)| *module == placed.module);
             // It must come back somewhere: a base that takes nothing new keeps what it has.
-            let back = self.bases.get(placed.base.as_str()).is_some_and(|base| base.closed.is_none() && !base.taken);
-            let returns = back || self.best_free_base().is_some();
+            let returns = self.takes_again(&placed.base) || self.best_free_base().is_some();
             if !ordered && returns && self.can_spare(placed, self.fleet.restart_floor) {
                 self.result.delete.push((set, placed.module.clone()));
             }

@@ -50,8 +50,8 @@ pub struct Facts<'a> {
     pub held: bool,
     /// The revision that runs instead, after a release was rolled back.
     pub back: Option<&'a str>,
-    /// How the release gets on, and the deadline in seconds.
-    pub deadline: Option<(Deadline, i64)>,
+    /// How the release gets on.
+    pub deadline: Option<Deadline>,
     /// What others tell.
     pub reports: &'a Reports,
     /// The deployment is being deleted.
@@ -155,8 +155,8 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
         let message = "spec.paused holds the new template back; set it to false to release it".to_owned();
         return (ConditionStatus::Unknown, "DeploymentPaused", message);
     }
-    if let Some((_, seconds)) = facts.deadline.filter(|(deadline, _)| deadline.exceeded) {
-        let message = format!("{name}: {batch} has made no progress for {seconds} s{}", cause(facts));
+    if let Some(deadline) = facts.deadline.filter(|deadline| deadline.exceeded) {
+        let message = format!("{name}: {batch} has made no progress for {} s{}", deadline.seconds, cause(facts));
         return (ConditionStatus::False, "ProgressDeadlineExceeded", message);
     }
     match release.progress {
@@ -189,7 +189,7 @@ fn cause(facts: &Facts<'_>) -> String {
 /// Why a release was rolled back, and what to do.
 pub fn why_rolled_back(facts: &Facts<'_>) -> String {
     let name = facts.newest_name.unwrap_or_default();
-    let seconds = facts.deadline.map_or(0, |(_, seconds)| seconds);
+    let seconds = facts.deadline.map_or(0, |deadline| deadline.seconds);
     let back = facts.back.map(|back| format!("; {back} is back")).unwrap_or_default();
     format!("{name} made no progress for {seconds} s{}{back}; change spec.template to try again", cause(facts))
 }
@@ -220,7 +220,7 @@ fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) 
         if !same_revision || before.original_delta_replicas.is_none() {
             status.original_delta_replicas = count(facts.desired);
         }
-        if let Some((deadline, _)) = facts.deadline {
+        if let Some(deadline) = facts.deadline {
             status.last_progress_time = Timestamp::from_second(deadline.progressed_at).ok().map(Time);
         }
         if release.progress == Progress::Completed {

@@ -111,8 +111,7 @@ fn is_ours(service: &Service, module: &str, claims: &[Claim]) -> bool {
     let owned = owners.iter().any(|owner| claims.iter().any(|claim| claim.owner.uid == owner.uid));
     let controlled = owners.iter().any(|owner| owner.controller == Some(true));
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-    let v1_selector = selector.len() == 1
-        && selector.get(&names::traffic_label(module)).is_some_and(|value| value == keys::label::TRUE);
+    let v1_selector = selector.len() == 1 && keys::label::is_set(&selector, &names::traffic_label(module));
     owned || (!controlled && v1_selector)
 }
 

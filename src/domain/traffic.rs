@@ -66,7 +66,7 @@ pub fn plan_labels(
     slots: &BTreeMap<String, Traffic>,
 ) -> LabelPatch {
     let mut patch = LabelPatch::default();
-    let is_on = |key: &str| current.get(key).is_some_and(|value| value == label::TRUE);
+    let is_on = |key: &str| label::is_set(current, key);
     for (key, traffic) in slots {
         match traffic {
             Traffic::On if !is_on(key) => {

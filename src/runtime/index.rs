@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
@@ -28,10 +29,14 @@ pub fn base_name(module: &Module) -> Option<&str> {
     owners.iter().find(|owner| owner.kind == "Pod").map(|owner| owner.name.as_str())
 }
 
+/// The object that controls a replica set.
+pub fn controller(set: &ModuleReplicaSet) -> Option<&OwnerReference> {
+    set.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
 /// UID of the object that controls a replica set.
 pub fn controller_uid(set: &ModuleReplicaSet) -> Option<&str> {
-    let owners = set.metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
+    controller(set).map(|owner| owner.uid.as_str())
 }
 
 /// What objects are found by.

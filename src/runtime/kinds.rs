@@ -132,16 +132,12 @@ impl BasePod {
 
     /// Whether a user has ordered that its modules leave and it is deleted then.
     pub fn is_to_be_emptied(&self) -> bool {
-        self.has_order(keys::label::DELETE_POD)
+        keys::label::is_set(self.labels(), keys::label::DELETE_POD)
     }
 
     /// Whether a user has ordered that it is deleted at once.
     pub fn is_to_be_deleted(&self) -> bool {
-        self.has_order(keys::label::DELETE_POD_DIRECTLY)
-    }
-
-    fn has_order(&self, label: &str) -> bool {
-        self.labels().get(label).is_some_and(|value| value == keys::label::TRUE)
+        keys::label::is_set(self.labels(), keys::label::DELETE_POD_DIRECTLY)
     }
 
     /// Whether it is Running and Ready and has an address.

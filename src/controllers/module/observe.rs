@@ -109,7 +109,6 @@ impl Observed {
         let status = module.status.as_ref();
         let spec = self.set.as_ref().map(|set| &set.spec);
         let seconds = spec.and_then(|spec| spec.min_ready_seconds).map_or(0, i64::from).max(0);
-        let flag = |key: &str| module.labels().get(key).is_some_and(|value| value == label::TRUE);
         let created = module.creation_timestamp().map_or(0, |time| millis(&time));
         ModuleView {
             phase: fleet::phase_of(module),
@@ -117,7 +116,7 @@ impl Observed {
             was_active: status.is_some_and(|status| status.installed.is_some()) || was_available(module),
             created,
             deleting: module.metadata.deletion_timestamp.as_ref().map(millis),
-            drop_directly: flag(label::DELETE_MODULE_DIRECTLY),
+            drop_directly: label::is_set(module.labels(), label::DELETE_MODULE_DIRECTLY),
             base: self.fate,
             base_name: &self.base_name,
             told: self.told.clone(),

@@ -49,7 +49,7 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     if settled {
         return Some(Orders::default());
     }
-    let sets = siblings(context, set);
+    let (sets, elsewhere) = siblings(context, set);
     let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
     let _placing = context.placing.lock().unwrap_or_else(PoisonError::into_inner);
     let places = fleet::places(context, &base, &module, &fleet::deployment_label(set));
@@ -57,26 +57,13 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     let modules = |set: &Arc<ModuleReplicaSet>| context.modules.of_set(&namespace, &set.name_any());
     let peopled: Vec<_> = sets.iter().map(|set| (&**set, modules(set))).collect();
     let mut fleet = fleet::fleet(owner.as_deref(), &peopled, places);
-    let elsewhere = |other: &Arc<ModuleReplicaSet>| {
-        let ours = sets.iter().any(|set| set.uid() == other.uid());
-        !ours && (other.desired() > 0 || !context.modules.of_set(&namespace, &other.name_any()).is_empty())
-    };
-    if owner.is_some_and(|owner| context.sets_of(&owner).iter().any(elsewhere)) {
+    if elsewhere.iter().any(|other| other.desired() > 0 || !modules(other).is_empty()) {
         // In mid-move to another base Deployment what serves elsewhere isn't seen here: the rollout's word counts.
         fleet.floor = 0;
     }
     let placement = plan_placement(&fleet);
-    let mut orders = Orders::default();
-    for (_, uid) in placement.create.iter().filter(|(set, _)| *set == own) {
-        let pods = context.bases.pods(&base);
-        let Some(pod) = pods.iter().find(|pod| pod.uid() == uid) else {
-            continue;
-        };
-        let Some(binding) = Binding::to(pod) else { continue };
-        let module = Arc::new(build::module(set, &binding));
-        context.modules.put_new(Arc::clone(&module));
-        orders.create.push(module);
-    }
+    let create = placement.create.iter().filter(|(set, _)| *set == own).map(|(_, uid)| uid.as_str());
+    let mut orders = Orders { create: take(context, set, &base, create), ..Orders::default() };
     for (_, name) in placement.delete.iter().filter(|(set, _)| *set == own) {
         orders.delete.extend(context.modules.cache.named(&namespace, name));
     }
@@ -90,6 +77,19 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     }
     context.note_waiting(set, waits(&fleet, &placement, own));
     Some(orders)
+}
+
+/// Takes a place on each of the base pods with these UIDs.
+fn take<'a>(
+    context: &Context,
+    set: &ModuleReplicaSet,
+    base: &BaseKey,
+    uids: impl Iterator<Item = &'a str>,
+) -> Vec<Arc<Module>> {
+    let pods = context.bases.pods(base);
+    let bindings = uids.filter_map(|uid| Binding::to(pods.iter().find(|pod| pod.uid() == uid)?));
+    let modules = bindings.map(|binding| Arc::new(build::module(set, &binding)));
+    modules.inspect(|module| context.modules.put_new(Arc::clone(module))).collect()
 }
 
 /// Whether carrying the orders out leaves the set with other Modules than it should have: some find no place, or may
@@ -161,14 +161,14 @@ fn base_of(context: &Context, set: &ModuleReplicaSet) -> Option<BaseKey> {
     Some(base)
 }
 
-/// The replica sets of the same deployment on the same base Deployment, this one included.
-fn siblings(context: &Context, set: &ModuleReplicaSet) -> Vec<Arc<ModuleReplicaSet>> {
-    let mut siblings = match index::controller_uid(set) {
+/// The replica sets of the same deployment: those on the same base Deployment, this one included, and the others.
+fn siblings(context: &Context, set: &ModuleReplicaSet) -> (Vec<Arc<ModuleReplicaSet>>, Vec<Arc<ModuleReplicaSet>>) {
+    let all = match index::controller_uid(set) {
         Some(uid) => context.sets.controlled_by(uid),
         None => context.sets.cache.named(&set.namespace().unwrap_or_default(), &set.name_any()).into_iter().collect(),
     };
-    siblings.retain(|other| other.labels().get(label::BASE_DEPLOYMENT) == set.labels().get(label::BASE_DEPLOYMENT));
-    siblings
+    let base = set.labels().get(label::BASE_DEPLOYMENT);
+    all.into_iter().partition(|other| other.labels().get(label::BASE_DEPLOYMENT) == base)
 }
 
 /// Modules that can't stay: their pod is no base (any more), somebody edited what they are, or ordered them off.

@@ -6,7 +6,10 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{SetChange, View, completed_revision, number, revision, wanted_identity};
+use super::{
+    SetChange, View, completed_revision, is_asked, number, revision, sets::same_template, standing::whole,
+    wanted_identity,
+};
 use crate::{
     api::{ModuleDeployment, ModuleReplicaSet, keys::annotation},
     domain::revision::{Revision, RevisionPlan, plan_revision},
@@ -49,9 +52,8 @@ impl Course {
     /// Whether the template of the same revision was corrected, its URL for instance, and the set has yet to be told.
     pub fn is_corrected(&self, view: &View<'_>) -> bool {
         let asked = self.asked_index.map(|index| view.sets[index].object);
-        let paused = view.deployment.spec.paused.unwrap_or(false);
-        let same = |set: &ModuleReplicaSet| revision(set).identity == wanted_identity(view.deployment);
-        !paused && asked.is_some_and(|set| same(set) && !is_as_asked(view.deployment, set))
+        let corrected = |set| is_asked(view.deployment, set) && !is_as_asked(view.deployment, set);
+        !view.deployment.is_paused() && asked.is_some_and(corrected)
     }
 
     /// What is to be done to have it.
@@ -61,19 +63,17 @@ impl Course {
 }
 
 /// The course of the deployment. While it is paused nothing comes back that was rolled back.
-pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool) -> Course {
+pub fn plan_course(view: &View<'_>, revisions: &[Revision]) -> Course {
     let wanted = wanted_identity(view.deployment);
+    let paused = view.deployment.is_paused();
     let collisions = view.deployment.status.as_ref().and_then(|status| status.collision_count);
-    let collisions = collisions.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
-    let asked = plan_revision(&view.deployment.name_any(), &wanted, revisions, paused, collisions);
+    let asked = plan_revision(&view.deployment.name_any(), &wanted, revisions, paused, whole(collisions).into());
     let (asked_index, asked_name) = match &asked {
         RevisionPlan::Create { name, .. } => (None, name.clone()),
         RevisionPlan::Use(index) | RevisionPlan::Lift(index, _) => (Some(*index), revisions[*index].name.clone()),
     };
     let back = match asked {
-        RevisionPlan::Use(index) if stays_back(view.deployment, view.sets[index].object, paused) => {
-            last_good(view, index)
-        }
+        RevisionPlan::Use(index) if stays_back(view.deployment, view.sets[index].object) => last_good(view, index),
         _ => None,
     };
     let runs = back.or(asked_index);
@@ -83,17 +83,13 @@ pub fn plan_course(view: &View<'_>, revisions: &[Revision], paused: bool) -> Cou
 }
 
 /// Whether the set was rolled back and nothing in the template has been changed since.
-fn stays_back(deployment: &ModuleDeployment, set: &ModuleReplicaSet, paused: bool) -> bool {
-    is_rolled_back(set) && (paused || is_as_asked(deployment, set))
+fn stays_back(deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> bool {
+    is_rolled_back(set) && (deployment.is_paused() || is_as_asked(deployment, set))
 }
 
 /// Whether the set's template is what the deployment's says.
 fn is_as_asked(deployment: &ModuleDeployment, set: &ModuleReplicaSet) -> bool {
-    let metadata = |template: Option<&crate::api::ModuleTemplateSpec>| {
-        template.and_then(|template| template.metadata.clone()).unwrap_or_default()
-    };
-    deployment.module() == set.module()
-        && metadata(deployment.spec.template.as_ref()) == metadata(set.spec.template.as_ref())
+    same_template(deployment.spec.template.as_ref(), set.spec.template.as_ref())
 }
 
 /// The last revision whose release was completed, unless it is `failed` itself or going.

@@ -1,23 +1,24 @@
 //! What is told once, when it happens.
 
-use super::Told;
+use kube::ResourceExt;
+
+use super::{Told, View, number};
 use crate::{
-    api::{ModuleDeployment, ModuleInfo},
-    domain::release::{Progress, Release},
+    api::ModuleInfo,
+    domain::{
+        progress::{Facts, why_rolled_back},
+        release::Progress,
+    },
 };
 
-/// The edges between what the status says and how the release stands.
-pub fn events(
-    deployment: &ModuleDeployment,
-    release: &Release,
-    newest_name: &str,
-    module: &ModuleInfo,
-    replaces: bool,
-) -> Vec<Told> {
-    let before = deployment.status.as_ref().and_then(|status| status.release_status.as_ref());
+/// The edges between what the status says and how the release of `module` stands.
+pub fn events(view: &View<'_>, facts: &Facts<'_>, module: &ModuleInfo) -> Vec<Told> {
+    let (Some(release), Some(newest_name)) = (facts.release, facts.newest_name) else { return vec![] };
+    let before = view.deployment.status.as_ref().and_then(|status| status.release_status.as_ref());
     let same = before.is_some_and(|before| before.update_revision.as_deref() == Some(newest_name));
     let word = before.and_then(|before| before.progress.as_deref()).filter(|_| same);
     let batch = before.and_then(|before| before.current_batch).filter(|_| same).unwrap_or(0);
+    let replaces = view.sets.iter().any(|set| number(set.object) > 0 && set.object.name_any() != newest_name);
     let what = format!("{} {}", module.name, module.version);
     let mut events = Vec::new();
     if !same && replaces {
@@ -37,7 +38,8 @@ pub fn events(
                     release.batch, release.batches
                 ),
             )),
-            Progress::Init | Progress::Executing | Progress::Paused | Progress::Aborted | Progress::Terminating => {}
+            Progress::Aborted => events.push((true, "RolledBack", why_rolled_back(facts))),
+            Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating => {}
         }
     }
     if same && i64::from(release.batch) > i64::from(batch) && release.batches > 1 {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     Plan, SetChange, View,
     course::{self, Course},
-    revision, wanted_identity,
+    is_asked,
 };
 use crate::{
     api::{
@@ -118,12 +118,12 @@ fn change(
     }
     let mut wanted =
         ModuleReplicaSetSpec { template: set.spec.template.clone(), ..set_spec(view.deployment, replicas, selector) };
+    let paused = view.deployment.is_paused();
     // While `spec.paused` holds a new template back, the newest revision keeps its own.
-    if newest && revision(set).identity == wanted_identity(view.deployment) {
+    let asked = newest && is_asked(view.deployment, set);
+    if asked {
         wanted.template = set_template(view.deployment);
-        if view.deployment.spec.paused.unwrap_or(false)
-            && let (Some(wanted), Some(had)) = (&mut wanted.template, &set.spec.template)
-        {
+        if paused && let (Some(wanted), Some(had)) = (&mut wanted.template, &set.spec.template) {
             // An order to restart waits too.
             wanted.metadata = had.metadata.clone();
         }
@@ -144,12 +144,19 @@ fn change(
         // It was seen to differ: from here on that number counts like any other.
         patch["metadata"]["annotations"][annotation::CONFIRM_BASELINE] = json!("0");
     }
-    let paused = view.deployment.spec.paused.unwrap_or(false);
-    if newest && !paused && revision(set).identity == wanted_identity(view.deployment) {
+    if asked && !paused {
         course::unmark(set, &confirm, &mut patch);
     }
     let changed = patch.as_object().is_some_and(|patch| !patch.is_empty());
     changed.then(|| SetChange { name: set.name_any(), uid: set.uid().unwrap_or_default(), patch })
+}
+
+/// Whether two templates make the same Modules: an absent `metadata` is an empty one.
+pub fn same_template(one: Option<&ModuleTemplateSpec>, other: Option<&ModuleTemplateSpec>) -> bool {
+    let metadata =
+        |template: Option<&ModuleTemplateSpec>| template.and_then(|t| t.metadata.clone()).unwrap_or_default();
+    one.and_then(ModuleTemplateSpec::module) == other.and_then(ModuleTemplateSpec::module)
+        && metadata(one) == metadata(other)
 }
 
 /// V1 left zeros and empty objects out or in as it pleased; a take-over writes nothing for that.
@@ -157,12 +164,7 @@ fn keep_equivalent(wanted: &mut ModuleReplicaSetSpec, had: &ModuleReplicaSetSpec
     if wanted.replicas.unwrap_or(0) == had.replicas.unwrap_or(0) {
         wanted.replicas = had.replicas;
     }
-    let same_module = wanted.template.as_ref().and_then(ModuleTemplateSpec::module)
-        == had.template.as_ref().and_then(ModuleTemplateSpec::module);
-    let metadata = |template: &Option<ModuleTemplateSpec>| {
-        template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default()
-    };
-    if same_module && metadata(&wanted.template) == metadata(&had.template) {
+    if same_template(wanted.template.as_ref(), had.template.as_ref()) {
         wanted.template = had.template.clone();
     }
     if wanted.scheduling_strategy.is_none()
