@@ -5,15 +5,17 @@ use std::{
     panic::resume_unwind,
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::{GroupVersionKind, Request},
 };
+use rig::cluster::until;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 
@@ -285,14 +287,7 @@ pub fn documents(text: &str) -> Vec<Value> {
 
 /// Tries until it gets a value; fails at the deadline.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(value) = attempt().await {
-            return value;
-        }
-        assert!(begin.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(DEADLINE, what, || attempt().map(|found| found.ok_or_else(|| "nothing".to_owned()))).await
 }
 
 /// A good ModuleDeployment; the tests change it.

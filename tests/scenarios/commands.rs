@@ -49,11 +49,7 @@ fn delete_pod_moves_the_modules_first_and_then_deletes_the_pod() {
 
         label(&world, Kind::Pod, &doomed.name, "delete-pod").await;
 
-        let look = || async {
-            let now = world.pods("base").await;
-            if now.len() == 3 && !now.contains(&doomed) { Ok(now) } else { Err(format!("{now:?}")) }
-        };
-        world.eventually(SOON, "another pod in its place", look).await;
+        world.replaced(&doomed, 3).await;
         for name in ["bus", "taxi"] {
             world.completed(name).await;
             // Seen from the bases that were there: two serve all the time, wherever.
@@ -74,11 +70,7 @@ fn delete_pod_directly_deletes_it_at_once() {
 
         label(&world, Kind::Pod, &pods[0].name, "delete-pod-directly").await;
 
-        let look = || async {
-            let now = world.pods("base").await;
-            if now.len() == 1 && now[0].uid != pods[0].uid { Ok(now) } else { Err(format!("{now:?}")) }
-        };
-        let now = world.eventually(SOON, "another pod in its place", look).await;
+        let now = world.replaced(&pods[0], 1).await;
         world.until_serving(&now, "ship", "1.0.0", 1).await;
         assert_eq!(world.uninstalls(&pods[0], "ship"), 0);
     });

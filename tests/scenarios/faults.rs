@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rig::{
     arklet_sim::{Command, Fault},
-    cluster::{BasePod, Kind, SOON, World, condition, module, scenario, text},
+    cluster::{BasePod, Kind, World, condition, module, scenario, text},
 };
 use serde_json::json;
 
@@ -16,12 +16,7 @@ fn a_module_follows_its_base_pod_to_the_next_one() {
         let lost = &pods[0];
 
         world.delete(Kind::Pod, &lost.name).await;
-        let now = world
-            .eventually(SOON, "another pod", || async {
-                let now = world.pods("base").await;
-                if now.len() == 2 && !now.contains(lost) { Ok(now) } else { Err(format!("{now:?}")) }
-            })
-            .await;
+        let now = world.replaced(lost, 2).await;
         world.until_serving(&now, "nomad", "1.0.0", 2).await;
         world.completed("nomad").await;
 

@@ -20,9 +20,7 @@ const START: Duration = Duration::from_secs(1);
 async fn begin(world: &World, bases: u32, spec: &ModuleSpec, name: &str) -> (Vec<BasePod>, Duration) {
     let pods = world.bases(bases).await;
     world.deployed(spec).await;
-    for version in ["2.0.0", "3.0.0"] {
-        world.jar(name, version, Behaviour::ok().slow(START));
-    }
+    world.jar(name, "2.0.0", Behaviour::ok().slow(START));
     let began = world.now();
     (pods, began)
 }
@@ -44,11 +42,7 @@ fn beside_each_other_in_three_batches_with_gray_time() {
     scenario("timeline_gray", |world| async move {
         let spec = module("gray").replicas(3).strategy("batchCount", json!(3));
         let spec = spec.strategy("grayTimeBetweenBatchSeconds", json!(2));
-        let pods = world.bases(3).await;
-        world.deploy(&spec).await;
-        world.completed("gray").await;
-        world.jar("gray", "2.0.0", Behaviour::ok().slow(START));
-        let began = world.now();
+        let (pods, began) = begin(&world, 3, &spec, "gray").await;
         world.release("gray", "2.0.0").await;
         world.completed("gray").await;
         let title = "install_then_uninstall, batchCount: 3, grayTimeBetweenBatchSeconds: 2";

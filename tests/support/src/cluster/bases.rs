@@ -47,6 +47,19 @@ impl World {
         self.running(&name, usize::try_from(replicas).unwrap_or_default()).await
     }
 
+    /// Waits until another pod of the Deployment `base` runs in the place of `lost`, which had `count` pods.
+    pub async fn replaced(&self, lost: &BasePod, count: usize) -> Vec<BasePod> {
+        let look = || async {
+            let now = self.pods("base").await;
+            if now.len() == count && now.iter().all(|pod| pod.uid != lost.uid) {
+                Ok(now)
+            } else {
+                Err(format!("{now:?}"))
+            }
+        };
+        self.eventually(SOON, "another pod", look).await
+    }
+
     /// Scales a base Deployment and waits for its pods.
     pub async fn scale_bases(&self, name: &str, replicas: u32) -> Vec<BasePod> {
         self.patch(Kind::Deployment, name, json!({ "spec": { "replicas": replicas } })).await;

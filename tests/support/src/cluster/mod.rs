@@ -32,7 +32,7 @@ pub use self::objects::{Kind, text};
 pub use self::operator::Operator;
 pub use self::shared::Sighting;
 pub use self::timeline::Timeline;
-pub use self::waiting::SOON;
+pub use self::waiting::{SOON, until};
 
 use self::shared::Shared;
 use crate::metrics_api::MetricsApi;

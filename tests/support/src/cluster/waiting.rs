@@ -68,8 +68,8 @@ impl World {
     }
 }
 
-/// As [`World::eventually`], for what belongs to no world yet.
-pub(super) async fn until<T, F>(deadline: Duration, what: &str, mut look: impl FnMut() -> F) -> T
+/// As [`World::eventually`], for what belongs to no world.
+pub async fn until<T, F>(deadline: Duration, what: &str, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, String>>,
 {
