@@ -15,13 +15,10 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use super::error::Error;
+use super::{error::Error, session_world::SessionWorld};
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
-    arklet::{
-        client::{Client as Arklet, Endpoint},
-        session::{BaseId, Sessions, World},
-    },
+    arklet::{client::Client as Arklet, session::Sessions},
     domain::{deployment::rank, names, placement::Ineligible},
     runtime::{
         bases::{BaseChange, BaseKey, Bases},
@@ -29,7 +26,7 @@ use crate::{
         clock::{Clock, timestamp},
         index::{self, Modules, Sets},
         kinds::{BaseNode, BasePod},
-        metrics::{AgentCommand, AgentOutcome, Metrics},
+        metrics::Metrics,
         ops::Ops,
     },
 };
@@ -185,7 +182,7 @@ impl Context {
                 }
             };
             let bases = Arc::new(Bases::new(ops.client(), clock, settings.watch_seconds, stop.child_token(), on_base));
-            let world = Arc::new(SessionWorld { context: weak.clone(), metrics: Arc::clone(&metrics) });
+            let world = Arc::new(SessionWorld::new(weak.clone(), Arc::clone(&metrics)));
             let sessions = Sessions::new(arklet, clock, settings.health_interval, world, stop.child_token());
             Self {
                 ops,
@@ -543,47 +540,4 @@ fn biz_names(module: &Module) -> impl Iterator<Item = &str> {
 pub fn deployment_of(set: &ModuleReplicaSet) -> Option<String> {
     let controller = index::controller(set)?;
     (controller.kind == "ModuleDeployment").then(|| controller.name.clone())
-}
-
-/// What sessions see of the process.
-struct SessionWorld {
-    context: Weak<Context>,
-    metrics: Arc<Metrics>,
-}
-
-impl World for SessionWorld {
-    fn is_current(&self, base: &BaseId, at: Endpoint) -> bool {
-        let Some(context) = self.context.upgrade() else {
-            return false;
-        };
-        match context.bases.pod(&base.namespace, &base.pod) {
-            Some(pod) => pod.uid() == base.uid && pod.status.pod_ip.as_deref() == Some(at.ip.to_string().as_str()),
-            // It left the selector; the Module's reconcile asks the API server and closes the session if it is gone.
-            None => true,
-        }
-    }
-
-    fn wake(&self, base: &BaseId, module: &str) {
-        if let Some(context) = self.context.upgrade() {
-            context.queues.modules.push_named(&base.namespace, module);
-            context.queues.pods.push_named(&base.namespace, &base.pod);
-        }
-    }
-
-    fn called(&self, command: &'static str, outcome: &'static str, took: Duration) {
-        let command = match command {
-            "installBiz" => AgentCommand::Install,
-            "uninstallBiz" => AgentCommand::Uninstall,
-            "switchBiz" => AgentCommand::Switch,
-            _ => AgentCommand::QueryAll,
-        };
-        let outcome = match outcome {
-            "success" => AgentOutcome::Ok,
-            "conflict" => AgentOutcome::Conflict,
-            "failed" => AgentOutcome::Failed,
-            "not_sent" => AgentOutcome::Unreachable,
-            _ => AgentOutcome::Unknown,
-        };
-        self.metrics.agent_call(command, outcome, took);
-    }
 }

@@ -14,6 +14,7 @@ mod module_deployment;
 mod module_replica_set;
 pub mod run;
 mod service;
+mod session_world;
 #[cfg(test)]
 mod world_tests;
 
