@@ -87,10 +87,14 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     // From here on the process's readiness knows this scope's watches.
     scope.census.add(&context);
     let synced = async {
-        let _ = context.deployments.store().wait_until_ready().await;
-        let _ = context.sets.cache.store().wait_until_ready().await;
-        let _ = context.modules.cache.store().wait_until_ready().await;
-        let _ = context.services.store().wait_until_ready().await;
+        context.deployments.completed().await;
+        context.sets.cache.completed().await;
+        context.modules.cache.completed().await;
+        context.services.completed().await;
+        // A role in one namespace gives no nodes.
+        if scope.namespace.is_none() {
+            context.nodes.completed().await;
+        }
     };
     tokio::select! {
         () = stop.cancelled() => return,

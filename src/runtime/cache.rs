@@ -7,10 +7,7 @@
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use futures::{Stream, StreamExt};
@@ -23,6 +20,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::watch_health::WatchHealth;
 
@@ -44,8 +42,8 @@ pub struct Cache<K: Kind> {
     store: Store<K>,
     /// Newer than the store, until the watch catches up.
     recent: RwLock<HashMap<ObjectRef<K>, Arc<K>>>,
-    /// Whether the first list has been read to its end.
-    complete: AtomicBool,
+    /// Whether the first list has been read to its end, and every object of it told.
+    complete: watch::Sender<bool>,
     /// Drops what nobody reads of this kind.
     drop_unread: fn(&mut K),
 }
@@ -55,7 +53,7 @@ impl<K: Kind> Cache<K> {
     /// is kept without what nobody reads.
     pub fn new(drop_unread: fn(&mut K)) -> (Arc<Self>, Writer<K>) {
         let (store, writer) = kube::runtime::reflector::store();
-        (Arc::new(Self { store, recent: RwLock::default(), complete: AtomicBool::new(false), drop_unread }), writer)
+        (Arc::new(Self { store, recent: RwLock::default(), complete: watch::Sender::new(false), drop_unread }), writer)
     }
 
     fn strip(&self, object: &mut K) {
@@ -68,10 +66,17 @@ impl<K: Kind> Cache<K> {
         self.store.clone()
     }
 
-    /// Whether the first list has been read to its end. Whoever only wants to know asks this and doesn't poll
-    /// `store().wait_until_ready()`: that one wakes its last caller only, and who waits in earnest would wait for ever.
+    /// Whether the first list has been read to its end and every object of it told.
     pub fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Acquire)
+        *self.complete.borrow()
+    }
+
+    /// Waits until the first list has been read to its end and every object of it told. The store's own
+    /// `wait_until_ready` isn't enough: it ends before what is built over the store, such as an index, has heard of the
+    /// objects, and whoever plans then takes what isn't indexed yet for gone.
+    pub async fn completed(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.complete.subscribe().wait_for(|complete| *complete).await;
     }
 
     /// The newest that is known of an object.
@@ -201,7 +206,6 @@ pub async fn follow<K: Kind>(
             }
             Ok(watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {
-                cache.complete.store(true, Ordering::Release);
                 for object in cache.store.state() {
                     before.remove(&ObjectRef::from_obj(&*object));
                     cache.caught_up(&object);
@@ -211,6 +215,7 @@ pub async fn follow<K: Kind>(
                     cache.forget(&key);
                     on_change(Change::Deleted(object));
                 }
+                cache.complete.send_replace(true);
             }
             Ok(watcher::Event::Apply(object)) => {
                 cache.caught_up(&object);
@@ -274,6 +279,19 @@ mod tests {
         // The order failed.
         cache.forget(&ObjectRef::from_obj(&event));
         assert_eq!(seen(&cache), Some(("6".to_owned(), false)));
+    }
+
+    #[tokio::test]
+    async fn the_first_list_is_complete_when_every_object_of_it_was_told() {
+        let (cache, writer) = Cache::new(|_| {});
+        let list = [watcher::Event::Init, watcher::Event::InitApply(module(5, false)), watcher::Event::InitDone];
+        let told = std::sync::Mutex::new(Vec::new());
+        let on_change = |_| told.lock().expect("told").push(cache.is_complete());
+        let events = futures::stream::iter(list.map(Ok));
+        follow(events, Arc::clone(&cache), writer, WatchHealth::default(), on_change).await;
+        assert_eq!(*told.lock().expect("told"), [false], "objects told, and whether the list was complete then");
+        cache.completed().await;
+        assert!(cache.is_complete());
     }
 
     #[test]
