@@ -15,7 +15,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    arklet::{self, client::Bounds},
+    arklet::{self, client::Bounds, session::Care},
     controllers::{
         census::Census,
         context::Settings,
@@ -195,7 +195,10 @@ impl Work {
         let ops =
             Ops::new(self.client.clone(), self.flags.api_concurrency, Arc::clone(&self.metrics), self.identity.clone());
         let settings = Settings {
-            health_interval: self.flags.health_interval,
+            care: Care {
+                health_interval: self.flags.health_interval,
+                min_free_metaspace: self.flags.min_free_metaspace,
+            },
             watch_seconds: WATCH_SECONDS,
             concurrency: CONCURRENCY,
         };

@@ -195,6 +195,16 @@ pub struct Metaspace {
     pub used: u64,
 }
 
+impl Metaspace {
+    /// Whether less than this share of the limit is free; never without a limit.
+    pub fn has_less_free_than(&self, percent: u8) -> bool {
+        self.max.is_some_and(|max| {
+            let free = u128::from(max.saturating_sub(self.committed));
+            free * 100 < u128::from(max) * u128::from(percent)
+        })
+    }
+}
+
 /// The last `Caused by:` of a Java stack trace, without that prefix, at most [`MAX_CAUSE_CHARS`] long.
 pub fn root_cause(error_stack_trace: &str) -> Option<String> {
     let line = error_stack_trace.lines().rev().find_map(|line| line.trim_start().strip_prefix("Caused by:"))?;
@@ -414,6 +424,21 @@ mod tests {
             ),
         ] {
             assert_eq!(reply(body).cause(), cause, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_metaspace_is_tight_below_its_share_and_never_without_a_limit() {
+        let tight = |max, committed, percent| Metaspace { max, committed, used: 0 }.has_less_free_than(percent);
+        for (max, committed, percent, want) in [
+            (Some(100), 95, 5, false),
+            (Some(100), 96, 5, true),
+            (Some(100), 120, 1, true),
+            (Some(100), 100, 0, false),
+            (Some(u64::MAX), 0, 100, false),
+            (None, 1 << 40, 100, false),
+        ] {
+            assert_eq!(tight(max, committed, percent), want, "{committed} of {max:?}, {percent} %");
         }
     }
 

@@ -104,6 +104,7 @@ fn reason_of(reason: Option<Ineligible>) -> WaitReason {
         Some(Ineligible::Ending) => WaitReason::Terminating,
         Some(Ineligible::Cordoned) => WaitReason::Cordoned,
         Some(Ineligible::Full) => WaitReason::Full,
+        Some(Ineligible::Tight) => WaitReason::Metaspace,
         Some(Ineligible::Taken) => WaitReason::Taken,
         Some(Ineligible::HasModule) => WaitReason::HasModule,
     }
@@ -134,6 +135,7 @@ fn state_of(context: &Context, pod: &BasePod) -> BaseState {
     let slots = context.modules.count_on_base(pod.uid());
     match pod.max_modules() {
         Some(max) if slots >= usize::try_from(max).unwrap_or(usize::MAX) => BaseState::Full,
+        _ if context.sessions.is_tight(pod.uid()) => BaseState::Full,
         _ => BaseState::Eligible,
     }
 }

@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Service;
@@ -18,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::{error::Error, session_world::SessionWorld};
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
-    arklet::{client::Client as Arklet, session::Sessions},
+    arklet::{
+        client::Client as Arklet,
+        session::{Care, Sessions},
+    },
     domain::{deployment::rank, names, placement::Ineligible},
     runtime::{
         bases::{BaseChange, BaseKey, Bases},
@@ -34,8 +36,8 @@ use crate::{
 /// What can be set for a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How often each base is asked for its list.
-    pub health_interval: Duration,
+    /// How often each base is asked how it is, and for what.
+    pub care: Care,
     /// Lifetime of a watch.
     pub watch_seconds: u32,
     /// Reconciles of one kind at a time.
@@ -183,7 +185,7 @@ impl Context {
             };
             let bases = Arc::new(Bases::new(ops.client(), clock, settings.watch_seconds, stop.child_token(), on_base));
             let world = Arc::new(SessionWorld::new(weak.clone(), Arc::clone(&metrics)));
-            let sessions = Sessions::new(arklet, clock, settings.health_interval, world, stop.child_token());
+            let sessions = Sessions::new(arklet, clock, settings.care, world, stop.child_token());
             Self {
                 ops,
                 clock,
@@ -461,9 +463,14 @@ impl Context {
         let going = |pod: &BasePod| pod.is_ending() || pod.is_to_be_emptied();
         let room = |pod: &BasePod| (going(pod), pod.is_ready(), pod.max_modules(), pod.spec.node_name.clone());
         if same.is_none_or(|before| room(before) != room(now)) {
-            for base in self.bases.holders(&namespace, &now.name_any()) {
-                self.wake_users_of(&base);
-            }
+            self.wake_users_of_pod(&namespace, &now.name_any());
+        }
+    }
+
+    /// A base pod takes more than before, or less.
+    pub fn wake_users_of_pod(&self, namespace: &str, pod: &str) {
+        for base in self.bases.holders(namespace, pod) {
+            self.wake_users_of(&base);
         }
     }
 

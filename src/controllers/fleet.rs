@@ -43,6 +43,17 @@ pub struct Seeker<'a> {
     pub revisions: BTreeSet<String>,
 }
 
+/// What is known of a base pod beside the object itself.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// What its agent lists of the biz.
+    pub versions: Option<BTreeMap<String, BizState>>,
+    /// Its JVM has too little metaspace left.
+    pub tight: bool,
+    /// Its node is cordoned.
+    pub cordoned: bool,
+}
+
 impl<'a> Seeker<'a> {
     /// The module `module` of the deployment with the label value `deployment`, whose replica sets are `sets`.
     pub fn new<'s>(module: &'a str, deployment: &'a str, sets: impl IntoIterator<Item = &'s ModuleReplicaSet>) -> Self {
@@ -50,14 +61,8 @@ impl<'a> Seeker<'a> {
         Self { module, deployment, revisions: versions.collect() }
     }
 
-    /// A base pod as a place: `others` are the Modules on it, `versions` what its agent lists of the biz.
-    pub fn place(
-        &self,
-        pod: &BasePod,
-        others: &[Arc<Module>],
-        versions: Option<BTreeMap<String, BizState>>,
-        cordoned: bool,
-    ) -> Base {
+    /// A base pod as a place: `others` are the Modules on it.
+    pub fn place(&self, pod: &BasePod, others: &[Arc<Module>], seen: Seen) -> Base {
         let is_ours =
             |other: &Module| other.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|owner| owner == self.deployment);
         let mut slots: BTreeSet<&str> = BTreeSet::new();
@@ -68,13 +73,14 @@ impl<'a> Seeker<'a> {
             slots.insert(&info.name);
         }
         // A biz in the slot that none of our revisions accounts for: found out by the session, where there is one.
-        taken |= versions.is_some_and(|versions| versions.keys().any(|version| !self.revisions.contains(version)));
+        taken |= seen.versions.is_some_and(|versions| versions.keys().any(|version| !self.revisions.contains(version)));
         Base {
             uid: pod.uid().to_owned(),
             name: pod.name_any(),
-            closed: closed(pod, cordoned),
+            closed: closed(pod, seen.cordoned),
             slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
             max_slots: pod.max_modules(),
+            tight: seen.tight,
             taken,
             emptied: pod.is_to_be_emptied() && !pod.is_ending(),
         }
@@ -87,7 +93,12 @@ pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str)
     let seeker = Seeker::new(module, deployment, sets.iter().map(|set| &**set));
     let place = |pod: &Arc<BasePod>| {
         let others = context.modules.on_base(pod.uid());
-        seeker.place(pod, &others, context.sessions.versions(pod.uid(), module), is_cordoned(context, pod))
+        let seen = Seen {
+            versions: context.sessions.versions(pod.uid(), module),
+            tight: context.sessions.is_tight(pod.uid()),
+            cordoned: is_cordoned(context, pod),
+        };
+        seeker.place(pod, &others, seen)
     };
     context.bases.pods(base).iter().map(place).collect()
 }
@@ -120,7 +131,7 @@ pub fn peers(places: &[Base], modules: &[Arc<Module>]) -> u32 {
             Some(Ineligible::Ending) => false,
             _ if carrying.contains(place.uid.as_str()) => true,
             Some(_) => false,
-            None => !place.taken && !full,
+            None => !place.taken && !full && !place.tight,
         }
     };
     u32::try_from(places.iter().filter(counts).count()).unwrap_or(u32::MAX)

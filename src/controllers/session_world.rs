@@ -46,11 +46,18 @@ impl World for SessionWorld {
         }
     }
 
+    fn room_changed(&self, base: &BaseId) {
+        if let Some(context) = self.context.upgrade() {
+            context.wake_users_of_pod(&base.namespace, &base.pod);
+        }
+    }
+
     fn called(&self, command: &'static str, outcome: &'static str, took: Duration) {
         let command = match command {
             "installBiz" => AgentCommand::Install,
             "uninstallBiz" => AgentCommand::Uninstall,
             "switchBiz" => AgentCommand::Switch,
+            "health" => AgentCommand::Health,
             _ => AgentCommand::QueryAll,
         };
         let outcome = match outcome {

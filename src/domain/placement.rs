@@ -19,6 +19,8 @@ pub enum Ineligible {
     Cordoned,
     /// As many slots as `max-module-count` allows.
     Full,
+    /// Its JVM has less metaspace left than `--min-free-metaspace` asks for.
+    Tight,
     /// The slot of this biz name is taken by another deployment, or by a biz that nobody declared.
     Taken,
     /// It has this module already.
@@ -33,6 +35,7 @@ impl Ineligible {
             Self::Ending => "being deleted",
             Self::Cordoned => "on a cordoned node",
             Self::Full => "full",
+            Self::Tight => "without free metaspace",
             Self::Taken => "with a foreign module of that name",
             Self::HasModule => "with the module already",
         }
@@ -52,6 +55,8 @@ pub struct Base {
     pub slots: u32,
     /// `koupleless.io/max-module-count`.
     pub max_slots: Option<u32>,
+    /// Whether its JVM has too little metaspace left, where its agent tells it.
+    pub tight: bool,
     /// Whether the slot of this deployment's biz name is held by somebody else.
     pub taken: bool,
     /// A user has ordered that its Modules leave: it counts as being deleted, and they go once others serve in their
@@ -65,6 +70,7 @@ impl Base {
             Some(reason) => Some(reason),
             None if self.taken => Some(Ineligible::Taken),
             None if self.max_slots.is_some_and(|max| self.slots >= max) => Some(Ineligible::Full),
+            None if self.tight => Some(Ineligible::Tight),
             None => None,
         }
     }
@@ -288,11 +294,16 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|placed| placed.set != set)
             .filter_map(|placed| Some((placed, self.bases.get(placed.base.as_str())?)))
-            .filter(|(_, base)| base.closed.is_none() && !base.taken)
+            .filter(|(_, base)| base.closed.is_none() && !base.taken && !self.is_too_tight_for_two(base))
             .filter(|(_, base)| self.occupants.get(&base.uid).is_some_and(|sets| sets.len() == 1))
             .collect();
         pairs.sort_by_key(|(placed, base)| (placed.available, !placed.leaving, base.name.clone()));
         pairs.into_iter().map(|(placed, base)| (base.uid.clone(), (!placed.leaving).then_some(placed.set))).collect()
+    }
+
+    /// Whether two versions at a time are one too many for the base. Where the old one leaves first it makes room.
+    fn is_too_tight_for_two(&self, base: &Base) -> bool {
+        base.tight && self.fleet.policy == UpgradePolicy::InstallThenUninstall
     }
 
     fn best_free_base(&self) -> Option<String> {
@@ -373,8 +384,9 @@ impl<'a> Planner<'a> {
     fn explain_refusals(&mut self) {
         self.result.refusals.clear();
         for base in self.bases.values() {
-            let has = self.occupants.contains_key(&base.uid).then_some(Ineligible::HasModule);
-            if let Some(reason) = has.or_else(|| base.refusal()) {
+            let occupied = self.occupants.contains_key(&base.uid) && !self.is_too_tight_for_two(base);
+            let reason = if occupied { Some(Ineligible::HasModule) } else { base.refusal() };
+            if let Some(reason) = reason {
                 *self.result.refusals.entry(reason).or_default() += 1;
             }
         }

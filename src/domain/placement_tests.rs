@@ -9,6 +9,7 @@ fn base(name: &str, slots: u32) -> Base {
         closed: None,
         slots,
         max_slots: None,
+        tight: false,
         taken: false,
         emptied: false,
     }
@@ -320,4 +321,22 @@ proptest! {
             prop_assert!(gone.set == *set && !gone.leaving);
         }
     }
+}
+
+#[test]
+fn a_base_without_free_metaspace_gets_nothing_new_and_no_second_version() {
+    let tight = |name: &str, slots| Base { tight: true, ..base(name, slots) };
+    let placement = plan_placement(&fleet(BESIDE, &[2], vec![], vec![tight("a", 1), base("b", 4)]));
+    assert_eq!(created(&placement), [(0, "b")]);
+    assert_eq!(placement.explain(), "2 bases: 1 without free metaspace, 1 with the module already");
+
+    // Where the old version leaves first it makes room; two at a time would be one too many.
+    let upgrade = |policy, kept| {
+        let fleet = fleet(policy, &[kept, 1], vec![placed(0, "a", true)], vec![tight("a", 1)]);
+        plan_placement(&Fleet { total: Some(1), ..fleet })
+    };
+    assert_eq!(created(&upgrade(STRICT, 0)), [(1, "a")]);
+    let beside = upgrade(BESIDE, 1);
+    assert_eq!((created(&beside), deleted(&beside)), (vec![], vec![]));
+    assert_eq!(beside.explain(), "1 base: 1 without free metaspace");
 }

@@ -72,6 +72,11 @@ pub struct Flags {
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = values::duration)]
     pub install_timeout: Duration,
 
+    /// Bases with less than this percentage of their JVM's metaspace free get no new modules, where their agent tells it;
+    /// 0: it isn't asked for.
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = values::percentage)]
+    pub min_free_metaspace: u8,
+
     /// How many writes to the API server may be under way at once.
     #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = values::concurrency)]
     pub api_concurrency: usize,

@@ -2,14 +2,16 @@
 
 use crate::arklet::{
     client::{InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome},
-    wire::Biz,
+    wire::{Biz, Metaspace},
 };
 
-/// A command to carry out. At most one `Look` and one of the others per biz name are under way.
+/// A command to carry out. At most one `Look`, one `Health` and one of the others per biz name are under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `queryAllBiz`.
     Look,
+    /// `health`.
+    Health,
     /// `installBiz`.
     Install {
         /// Biz name.
@@ -39,7 +41,7 @@ impl Command {
     /// The biz name that the command is about.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Look => None,
+            Self::Look | Self::Health => None,
             Self::Install { name, .. } | Self::Uninstall { name, .. } | Self::Switch { name, .. } => Some(name),
         }
     }
@@ -50,6 +52,8 @@ impl Command {
 pub enum Outcome {
     /// Of [`Command::Look`].
     Looked(Result<Vec<Biz>, NoAnswer>),
+    /// Of [`Command::Health`]: the metaspace, where the agent tells it.
+    Health(Result<Option<Metaspace>, NoAnswer>),
     /// Of [`Command::Install`].
     Installed(InstallOutcome),
     /// Of [`Command::Uninstall`].

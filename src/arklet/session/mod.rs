@@ -23,7 +23,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::state::{Command, Outcome, State};
-use super::client::{Client, Endpoint, NoAnswer};
+use super::{
+    client::{Client, Endpoint, NoAnswer},
+    wire::Metaspace,
+};
 use crate::{
     domain::{
         module::Told,
@@ -59,19 +62,40 @@ pub trait World: Send + Sync {
     fn is_current(&self, base: &BaseId, at: Endpoint) -> bool;
     /// There is news for a Module on this base.
     fn wake(&self, base: &BaseId, module: &str);
+    /// The base has room for more again, or no longer has.
+    fn room_changed(&self, base: &BaseId);
     /// A call ended.
     fn called(&self, command: &'static str, outcome: &'static str, took: Duration);
+}
+
+/// How much is asked of agents beside what is wished for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Care {
+    /// How often a base is asked for its list.
+    pub health_interval: Duration,
+    /// A base with less than this percentage of its metaspace free has no room for more; 0: nobody asks.
+    pub min_free_metaspace: u8,
+}
+
+/// The metaspace is asked for every so many health intervals.
+const ROOM_EVERY: i64 = 6;
+
+/// What an ended conversation last knew.
+struct Memory {
+    at: i64,
+    list: Listed,
+    metaspace: Option<Metaspace>,
 }
 
 /// All conversations of this process.
 pub struct Sessions {
     client: Client,
     clock: Clock,
-    health_interval: Duration,
+    care: Care,
     world: Arc<dyn World>,
     open: Mutex<HashMap<String, Arc<Session>>>,
-    /// What ended conversations last knew, by pod UID, with the time: a base that was found taken is remembered.
-    remembered: Mutex<HashMap<String, (i64, Listed)>>,
+    /// What ended conversations last knew, by pod UID: a base that was found taken or tight is remembered.
+    remembered: Mutex<HashMap<String, Memory>>,
     stop: CancellationToken,
 }
 
@@ -92,16 +116,10 @@ impl Session {
 
 impl Sessions {
     /// No conversations yet. All of them end when `stop` is cancelled.
-    pub fn new(
-        client: Client,
-        clock: Clock,
-        health_interval: Duration,
-        world: Arc<dyn World>,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
+    pub fn new(client: Client, clock: Clock, care: Care, world: Arc<dyn World>, stop: CancellationToken) -> Arc<Self> {
         let open = Mutex::new(HashMap::new());
         let remembered = Mutex::new(HashMap::new());
-        Arc::new(Self { client, clock, health_interval, world, open, remembered, stop })
+        Arc::new(Self { client, clock, care, world, open, remembered, stop })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -136,10 +154,12 @@ impl Sessions {
     }
 
     fn begin(self: &Arc<Self>, base: &BaseId, at: Endpoint) -> Arc<Session> {
+        let interval = spread(self.care.health_interval, &base.uid);
+        let room = (self.care.min_free_metaspace > 0).then(|| interval.saturating_mul(ROOM_EVERY));
         let session = Arc::new(Session {
             base: base.clone(),
             at,
-            state: Mutex::new(State::new(&base.uid, spread(self.health_interval, &base.uid))),
+            state: Mutex::new(State::new(&base.uid, interval, room)),
             changed: Notify::new(),
             stop: self.stop.child_token(),
         });
@@ -179,7 +199,7 @@ impl Sessions {
         session.state().report(name, module, self.clock.now())
     }
 
-    fn remembered(&self) -> MutexGuard<'_, HashMap<String, (i64, Listed)>> {
+    fn remembered(&self) -> MutexGuard<'_, HashMap<String, Memory>> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -189,8 +209,25 @@ impl Sessions {
             return session.state().versions(name);
         }
         let remembered = self.remembered();
-        let (at, list) = remembered.get(base_uid)?;
-        (self.clock.now() < at + REMEMBER_MS).then(|| list.get(name).cloned().unwrap_or_default())
+        let memory = remembered.get(base_uid).filter(|memory| self.clock.now() < memory.at + REMEMBER_MS)?;
+        Some(memory.list.get(name).cloned().unwrap_or_default())
+    }
+
+    /// Whether a base is known to have too little metaspace left.
+    pub fn is_tight(&self, base_uid: &str) -> bool {
+        let metaspace = match self.open().get(base_uid).cloned() {
+            Some(session) => session.state().metaspace(),
+            None => {
+                let remembered = self.remembered();
+                let memory = remembered.get(base_uid).filter(|memory| self.clock.now() < memory.at + REMEMBER_MS);
+                memory.and_then(|memory| memory.metaspace)
+            }
+        };
+        self.leaves_too_little(metaspace)
+    }
+
+    fn leaves_too_little(&self, metaspace: Option<Metaspace>) -> bool {
+        metaspace.is_some_and(|metaspace| metaspace.has_less_free_than(self.care.min_free_metaspace))
     }
 
     /// Whether the agent of a base has stopped answering.
@@ -204,17 +241,33 @@ impl Sessions {
         self.open().len()
     }
 
+    /// Takes note of an outcome.
+    fn done(&self, session: &Session, command: &Command, outcome: Outcome) {
+        let mut state = session.state();
+        let before = self.leaves_too_little(state.metaspace());
+        state.done(command, outcome, self.clock.now());
+        let now = self.leaves_too_little(state.metaspace());
+        drop(state);
+        if before != now {
+            self.world.room_changed(&session.base);
+        }
+    }
+
     /// Ends a conversation that nobody needs any more. Whether it ended.
     fn end_if_idle(&self, session: &Arc<Session>) -> bool {
         let mut open = self.open();
         let idle = session.state().is_idle();
         if idle && open.get(&session.base.uid).is_some_and(|known| Arc::ptr_eq(known, session)) {
             open.remove(&session.base.uid);
-            let list = session.state().list().filter(|list| !list.is_empty()).cloned();
-            match list {
-                Some(list) => self.remembered().insert(session.base.uid.clone(), (self.clock.now(), list)),
-                None => self.remembered().remove(&session.base.uid),
-            };
+            let state = session.state();
+            let (list, metaspace) = (state.list().cloned().unwrap_or_default(), state.metaspace());
+            drop(state);
+            if list.is_empty() && metaspace.is_none() {
+                self.remembered().remove(&session.base.uid);
+            } else {
+                let memory = Memory { at: self.clock.now(), list, metaspace };
+                self.remembered().insert(session.base.uid.clone(), memory);
+            }
         }
         idle
     }
@@ -250,7 +303,7 @@ async fn converse(sessions: Arc<Sessions>, session: Arc<Session>) {
         tokio::select! {
             () = session.stop.cancelled() => return,
             Some((command, outcome)) = running.next() => match outcome {
-                Some(outcome) => session.state().done(&command, outcome, sessions.clock.now()),
+                Some(outcome) => sessions.done(&session, &command, outcome),
                 None => {
                     // The address belongs to another pod, or to none: whoever is concerned hears of it from the pod.
                     sessions.close(&session.base.uid);
@@ -273,7 +326,7 @@ async fn carry_out(sessions: &Sessions, session: &Session, command: Command) -> 
     let outcome = call(&sessions.client, session.at, &command).await;
     let (kind, end) = words(&command, &outcome);
     sessions.world.called(kind, end, began.elapsed());
-    if !matches!(command, Command::Look) {
+    if command.name().is_some() {
         tracing::debug!(base = %session.base.pod, ?command, outcome = end, "agent call ended");
     }
     let outcome = current().then_some(outcome);
@@ -283,6 +336,7 @@ async fn carry_out(sessions: &Sessions, session: &Session, command: Command) -> 
 async fn call(client: &Client, at: Endpoint, command: &Command) -> Outcome {
     match command {
         Command::Look => Outcome::Looked(look(client, at).await),
+        Command::Health => Outcome::Health(client.health(at).await.map(|health| health.metaspace)),
         Command::Install { name, version, url } => Outcome::Installed(client.install(at, name, version, url).await),
         Command::Uninstall { name, version } => Outcome::Uninstalled(client.uninstall(at, name, version).await),
         Command::Switch { name, version } => Outcome::Switched(client.switch(at, name, version).await),
@@ -304,6 +358,7 @@ fn words(command: &Command, outcome: &Outcome) -> (&'static str, &'static str) {
     use super::client::{InstallOutcome as I, SwitchOutcome as S, UninstallOutcome as U};
     let kind = match command {
         Command::Look => "queryAllBiz",
+        Command::Health => "health",
         Command::Install { .. } => "installBiz",
         Command::Uninstall { .. } => "uninstallBiz",
         Command::Switch { .. } => "switchBiz",
@@ -314,6 +369,7 @@ fn words(command: &Command, outcome: &Outcome) -> (&'static str, &'static str) {
     };
     let end = match outcome {
         Outcome::Looked(Ok(_))
+        | Outcome::Health(Ok(_))
         | Outcome::Installed(I::Installed(_) | I::AlreadyThere)
         | Outcome::Uninstalled(U::Gone)
         | Outcome::Switched(S::Switched) => "success",
@@ -324,6 +380,7 @@ fn words(command: &Command, outcome: &Outcome) -> (&'static str, &'static str) {
         | Outcome::Uninstalled(U::Failed(_))
         | Outcome::Switched(S::Failed(_) | S::NotFound) => "failed",
         Outcome::Looked(Err(error))
+        | Outcome::Health(Err(error))
         | Outcome::Installed(I::NoAnswer(error))
         | Outcome::Uninstalled(U::NoAnswer(error))
         | Outcome::Switched(S::NoAnswer(error)) => no_answer(error),

@@ -9,13 +9,18 @@
 //! that was asked for before an operation ended.
 
 mod outcomes;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::room::Room;
 pub use super::command::{Command, Outcome};
-use crate::domain::{
-    module::Told,
-    slot::{BizState, History, Observation, Step, Verdict, Wish, WishKind, plan_slot, verdict},
+use crate::{
+    arklet::wire::Metaspace,
+    domain::{
+        module::Told,
+        slot::{BizState, History, Observation, Step, Verdict, Wish, WishKind, plan_slot, verdict},
+    },
 };
 
 /// How many installs may run on one base at a time.
@@ -52,6 +57,7 @@ pub struct State {
     sequence: u64,
     seed: String,
     health_interval: i64,
+    room: Room,
     told: BTreeMap<String, Last>,
     /// Until then no slot has anything to do or to tell, unless something changes: `None` where that has to be found
     /// out. Most looks at a base find it as it was, and then nothing is planned again.
@@ -74,8 +80,9 @@ type List = BTreeMap<String, BTreeMap<String, BizState>>;
 static NOTHING: BTreeMap<String, BizState> = BTreeMap::new();
 
 impl State {
-    /// A conversation that hasn't begun. `seed` is the base pod's UID; `health_interval` in milliseconds.
-    pub fn new(seed: &str, health_interval: i64) -> Self {
+    /// A conversation that hasn't begun. `seed` is the base pod's UID; `health_interval` is how often the list is asked
+    /// for, `room_interval` how often the metaspace, if at all (milliseconds).
+    pub fn new(seed: &str, health_interval: i64, room_interval: Option<i64>) -> Self {
         Self {
             slots: BTreeMap::new(),
             list: None,
@@ -89,6 +96,7 @@ impl State {
             sequence: 0,
             seed: seed.to_owned(),
             health_interval,
+            room: Room::new(room_interval),
             told: BTreeMap::new(),
             quiet_until: None,
         }
@@ -143,6 +151,7 @@ impl State {
         self.look_wanted = true;
         self.next_look = 0;
         self.sequence += 1;
+        self.room.restarted();
         for slot in self.slots.values_mut() {
             // A list that was asked for before doesn't count, not even as an empty one.
             (slot.touched, slot.unknown) = (self.sequence, true);
@@ -193,6 +202,10 @@ impl State {
             self.look_wanted = false;
             commands.push(Command::Look);
         }
+        if self.room_at().is_some_and(|at| at <= now) {
+            self.room.asked();
+            commands.push(Command::Health);
+        }
         commands
     }
 
@@ -215,6 +228,11 @@ impl State {
         }
         // A real base hangs every fourth connection while it installs: what isn't needed isn't asked then.
         (self.installs() == 0).then(|| self.next_look.max(self.listed_at + self.health_interval))
+    }
+
+    /// When the metaspace is asked for next. It changes with the end of an install, so that isn't before.
+    fn room_at(&self) -> Option<i64> {
+        self.room.at().filter(|_| self.installs() == 0)
     }
 
     fn step(&self, name: &str, slot: &Slot, now: i64) -> Step {
@@ -250,7 +268,8 @@ impl State {
             waits.min().unwrap_or(i64::MAX)
         });
         self.quiet_until = Some(until);
-        self.look_at().unwrap_or(i64::MAX).min(until).max(now + 1)
+        let asked = [self.look_at(), self.room_at()].into_iter().flatten().min();
+        asked.unwrap_or(i64::MAX).min(until).max(now + 1)
     }
 
     /// What the Module `module` in the slot `name` is told.
@@ -287,6 +306,11 @@ impl State {
     /// Whether the agent didn't answer when it was last asked.
     pub fn is_silent(&self) -> bool {
         self.silent_since.is_some()
+    }
+
+    /// The metaspace as the agent told it last.
+    pub fn metaspace(&self) -> Option<Metaspace> {
+        self.room.metaspace()
     }
 
     /// The last confirmed list.

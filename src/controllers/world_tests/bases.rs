@@ -139,7 +139,7 @@ impl World {
             owner,
             kind,
         };
-        let session = self.sessions.entry(uid.clone()).or_insert_with(|| State::new(&uid, HEALTH));
+        let session = self.sessions.entry(uid.clone()).or_insert_with(|| State::new(&uid, HEALTH, None));
         session.wish(&name, wish);
         self.told(module)
     }
@@ -279,6 +279,7 @@ impl super::world::Pod {
     fn carry_out(&mut self, command: &Command) -> Outcome {
         let key = |name: &String, version: &String| (name.clone(), version.clone());
         match command {
+            Command::Health => Outcome::Health(Ok(None)),
             Command::Look => Outcome::Looked(Ok(self.biz.iter().map(|(key, state)| biz(key, *state)).collect())),
             Command::Install { name, version, .. } => Outcome::Installed(self.install(key(name, version))),
             Command::Uninstall { name, version } => {
@@ -336,6 +337,7 @@ fn unanswered(command: &Command) -> Outcome {
     let unknown = NoAnswer::Unknown("no answer in time".to_owned());
     match command {
         Command::Look => Outcome::Looked(Err(unknown)),
+        Command::Health => Outcome::Health(Err(unknown)),
         Command::Install { .. } => Outcome::Installed(InstallOutcome::NoAnswer(unknown)),
         Command::Uninstall { .. } => Outcome::Uninstalled(UninstallOutcome::NoAnswer(unknown)),
         Command::Switch { .. } => Outcome::Switched(SwitchOutcome::NoAnswer(unknown)),

@@ -15,7 +15,7 @@ use crate::{
         keys::{annotation, label},
     },
     controllers::{
-        fleet::{self, Seeker},
+        fleet::{self, Seeker, Seen},
         module_replica_set::build::{self, Binding},
     },
     domain::{
@@ -155,7 +155,7 @@ impl World {
         let seeker = Seeker::new(module, deployment, self.sets.values().filter(ours));
         let place = |pod: &BasePod| {
             let versions = self.sessions.get(pod.uid()).and_then(|session| session.versions(module));
-            seeker.place(pod, &self.modules_on(pod.uid()), versions, false)
+            seeker.place(pod, &self.modules_on(pod.uid()), Seen { versions, ..Seen::default() })
         };
         self.seen_pods.values().map(place).collect()
     }

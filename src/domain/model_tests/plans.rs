@@ -332,7 +332,16 @@ impl Plans {
 }
 
 fn base_object(name: String, slots: u32, max_slots: Option<u32>) -> placement::Base {
-    placement::Base { uid: name.clone(), name, closed: None, slots, max_slots, taken: false, emptied: false }
+    placement::Base {
+        uid: name.clone(),
+        name,
+        closed: None,
+        slots,
+        max_slots,
+        tight: false,
+        taken: false,
+        emptied: false,
+    }
 }
 
 fn placed(there: &[usize], version: usize, base: String, place: Place) -> Placed {

@@ -24,6 +24,7 @@ fn defaults_are_those_of_v1() {
         log_level: None,
         health_interval: Duration::from_secs(10),
         install_timeout: Duration::from_secs(300),
+        min_free_metaspace: 5,
         api_concurrency: 32,
         warnings: vec![],
     };

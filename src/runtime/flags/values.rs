@@ -123,6 +123,12 @@ pub(super) fn concurrency(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A percentage: 0 to 100.
+pub(super) fn percentage(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    number.parse().ok().filter(|percent| *percent <= 100).ok_or_else(|| "write a percentage from 0 to 100".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -218,6 +218,8 @@ label! {
         Cordoned => "cordoned",
         /// They take no more modules.
         Full => "full",
+        /// Their JVMs have too little metaspace left.
+        Metaspace => "metaspace",
         /// They have a foreign module of that name.
         Taken => "taken",
         /// They have the module already.

@@ -23,6 +23,11 @@ const CONFLICT_WAIT_MS: i64 = 2_000;
 impl State {
     /// Takes the outcome of a command that [`State::next`] gave.
     pub fn done(&mut self, command: &Command, outcome: Outcome, now: i64) {
+        let outcome = match outcome {
+            // It says nothing of any biz.
+            Outcome::Health(answer) => return self.room.answered(answer, now),
+            outcome => outcome,
+        };
         if let Outcome::Looked(Ok(biz)) = &outcome
             && self.is_as_listed(biz)
         {
@@ -37,9 +42,11 @@ impl State {
         }
         match (command, outcome) {
             (Command::Install { name, version, .. }, Outcome::Installed(outcome)) => {
+                self.room.changed(now);
                 self.installed(name, version, outcome, now);
             }
             (Command::Uninstall { name, version }, Outcome::Uninstalled(outcome)) => {
+                self.room.changed(now);
                 self.uninstalled(name, version, outcome, now);
             }
             (Command::Switch { name, version }, Outcome::Switched(outcome)) => {

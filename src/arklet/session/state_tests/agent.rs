@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::super::{Command, Outcome};
 use crate::arklet::{
     client::{InstallOutcome, SwitchOutcome, UninstallOutcome},
-    wire::{Biz, BizState},
+    wire::{Biz, BizState, Metaspace},
 };
 
 pub type Key = (String, String);
@@ -78,6 +78,7 @@ impl Agent {
     pub fn arrive(&mut self, ticket: u64, command: &Command, took: i64, start: Start, now: i64) -> Option<Outcome> {
         let key = |name: &String, version: &String| (name.clone(), version.clone());
         match command {
+            Command::Health => Some(Outcome::Health(Ok(Some(Metaspace { max: Some(100), committed: 10, used: 5 })))),
             Command::Look => Some(Outcome::Looked(Ok(self.list()))),
             Command::Install { name, version, .. } => {
                 let key = key(name, version);

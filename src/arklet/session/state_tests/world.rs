@@ -87,7 +87,7 @@ impl World {
             if setup.strict { UpgradePolicy::UninstallThenInstall } else { UpgradePolicy::InstallThenUninstall };
         Self {
             now: 1_000_000,
-            state: State::new("uid", HEALTH),
+            state: State::new("uid", HEALTH, Some(6 * HEALTH)),
             agent: Agent::new(nature, &foreign),
             modules: vec![],
             versions: 0,
@@ -147,8 +147,8 @@ impl World {
         let before = self.commands.len();
         self.run_until(self.now + 100_000)?;
         let since = &self.commands[before..];
-        check(since.iter().all(|(_, look)| *look), || "commands after the end".to_owned())?;
-        check(since.len() <= 12, || format!("{} looks in 100 s", since.len()))
+        check(since.iter().all(|(_, question)| *question), || "commands after the end".to_owned())?;
+        check(since.len() <= 14, || format!("{} questions in 100 s", since.len()))
     }
 
     fn run_until(&mut self, until: i64) -> Checked {
@@ -208,9 +208,12 @@ impl World {
 
     fn send(&mut self, command: Command) -> Checked {
         self.note(format!("-> {command:?}"));
-        self.commands.push((self.now, command == Command::Look));
+        self.commands.push((self.now, command.name().is_none()));
         let rivals = self.flights.values().filter(|flight| !flight.answered);
-        let same = |flight: &&Flight| flight.command.name() == command.name();
+        let same = |flight: &&Flight| match command.name() {
+            Some(name) => flight.command.name() == Some(name),
+            None => flight.command == command,
+        };
         check(!rivals.clone().any(|flight| same(&flight)), || format!("two at once: {command:?}"))?;
         let is_install = |command: &Command| matches!(command, Command::Install { .. });
         let installing = rivals.filter(|flight| is_install(&flight.command)).count();
@@ -416,6 +419,7 @@ fn check(holds: bool, why: impl FnOnce() -> String) -> Checked {
 fn no_outcome(command: &Command, no_answer: NoAnswer) -> Outcome {
     match command {
         Command::Look => Outcome::Looked(Err(no_answer)),
+        Command::Health => Outcome::Health(Err(no_answer)),
         Command::Install { .. } => Outcome::Installed(InstallOutcome::NoAnswer(no_answer)),
         Command::Uninstall { .. } => Outcome::Uninstalled(UninstallOutcome::NoAnswer(no_answer)),
         Command::Switch { .. } => Outcome::Switched(SwitchOutcome::NoAnswer(no_answer)),

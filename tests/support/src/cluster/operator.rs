@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use module_controller::{
-    arklet::client::{Bounds, Client as Arklet},
+    arklet::{
+        client::{Bounds, Client as Arklet},
+        session::Care,
+    },
     controllers::{
         context::Settings,
         run::{Scope, run},
@@ -14,6 +17,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{World, shared};
+
+/// What the operator of a scenario asks of bases.
+const CARE: Care = Care { health_interval: Duration::from_secs(1), min_free_metaspace: 10 };
 
 /// How long an operator may take to stop.
 const STOPPING: Duration = Duration::from_secs(20);
@@ -44,7 +50,7 @@ impl World {
             metrics,
             readiness: Arc::new(Readiness::new()),
             census: Arc::default(),
-            settings: Settings { health_interval: Duration::from_secs(1), watch_seconds: 60, concurrency: 16 },
+            settings: Settings { care: CARE, watch_seconds: 60, concurrency: 16 },
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(run(scope, stop.clone()));
