@@ -81,6 +81,8 @@ pub mod annotation {
     pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 }
 
+/// The readiness gate of a base whose pods are ready only with their modules; a condition of the pod has the same name.
+pub const MODULES_READY: &str = "koupleless.io/modules-ready";
 /// The name of the container port that serves Arklet, where a base declares one.
 pub const ARKLET_PORT_NAME: &str = "arklet";
 /// Arklet's default port (koupleless runtime, `koupleless.arklet.http.port`).

@@ -13,6 +13,7 @@ use crate::{
     },
     domain::{
         deployment::rank,
+        gate::{self, Aged},
         module::Phase,
         names,
         placement::{Base, Fleet, Ineligible, Placed, Wanted},
@@ -52,6 +53,8 @@ pub struct Seen {
     pub tight: bool,
     /// Its node is cordoned.
     pub cordoned: bool,
+    /// A rollout of its Deployment is about to replace it.
+    pub superseded: bool,
 }
 
 impl<'a> Seeker<'a> {
@@ -81,6 +84,7 @@ impl<'a> Seeker<'a> {
             slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
             max_slots: pod.max_modules(),
             tight: seen.tight,
+            superseded: seen.superseded,
             taken,
             emptied: pod.is_to_be_emptied() && !pod.is_ending(),
         }
@@ -91,16 +95,33 @@ impl<'a> Seeker<'a> {
 pub fn places(context: &Context, base: &BaseKey, module: &str, deployment: &str) -> Vec<Base> {
     let sets = context.sets.labelled(&base.0, deployment);
     let seeker = Seeker::new(module, deployment, sets.iter().map(|set| &**set));
+    let pods = context.bases.pods(base);
+    let superseded = superseded(&pods);
     let place = |pod: &Arc<BasePod>| {
         let others = context.modules.on_base(pod.uid());
         let seen = Seen {
             versions: context.sessions.versions(pod.uid(), module),
             tight: context.sessions.is_tight(pod.uid()),
             cordoned: is_cordoned(context, pod),
+            superseded: superseded.contains(pod.uid()),
         };
         seeker.place(pod, &others, seen)
     };
-    context.bases.pods(base).iter().map(place).collect()
+    pods.iter().map(place).collect()
+}
+
+/// The UIDs of those pods of a base Deployment that its rollout is about to replace.
+pub fn superseded(pods: &[Arc<BasePod>]) -> BTreeSet<&str> {
+    if !pods.iter().any(|pod| pod.is_gated()) {
+        return BTreeSet::new();
+    }
+    let aged = |pod| -> Aged<'_> {
+        let pod: &BasePod = pod;
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(0, |time| millis(time) / 1000);
+        Aged { uid: pod.uid(), template: pod.template_hash(), created, gated: pod.is_gated() }
+    };
+    let staying: Vec<Aged<'_>> = pods.iter().filter(|pod| !pod.is_ending()).map(|pod| aged(pod)).collect();
+    gate::superseded(&staying)
 }
 
 fn is_cordoned(context: &Context, pod: &BasePod) -> bool {
@@ -126,13 +147,8 @@ pub fn peers(places: &[Base], modules: &[Arc<Module>]) -> u32 {
     // One that leaves counts too: it may only be restarted there, and D mustn't shrink for that.
     let carrying: BTreeSet<&str> = modules.iter().filter_map(|module| index::base_uid(module)).collect();
     let counts = |place: &&Base| {
-        let full = place.max_slots.is_some_and(|max| place.slots >= max);
-        match place.closed {
-            Some(Ineligible::Ending) => false,
-            _ if carrying.contains(place.uid.as_str()) => true,
-            Some(_) => false,
-            None => !place.taken && !full && !place.tight,
-        }
+        let stays = place.closed != Some(Ineligible::Ending);
+        stays && (carrying.contains(place.uid.as_str()) || place.refusal().is_none())
     };
     u32::try_from(places.iter().filter(counts).count()).unwrap_or(u32::MAX)
 }

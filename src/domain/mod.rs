@@ -25,6 +25,7 @@
 pub mod backoff;
 pub mod deadline;
 pub mod deployment;
+pub mod gate;
 pub mod merge;
 pub mod module;
 pub mod names;

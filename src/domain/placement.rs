@@ -59,13 +59,16 @@ pub struct Base {
     pub tight: bool,
     /// Whether the slot of this deployment's biz name is held by somebody else.
     pub taken: bool,
+    /// A rollout of the base Deployment is about to replace the pod: what it has is placed a second time, on others.
+    pub superseded: bool,
     /// A user has ordered that its Modules leave: it counts as being deleted, and they go once others serve in their
     /// place.
     pub emptied: bool,
 }
 
 impl Base {
-    fn refusal(&self) -> Option<Ineligible> {
+    /// Why it can't take a new Module; `None`: it can.
+    pub fn refusal(&self) -> Option<Ineligible> {
         match self.closed {
             Some(reason) => Some(reason),
             None if self.taken => Some(Ineligible::Taken),
@@ -170,10 +173,11 @@ pub fn plan_placement(fleet: &Fleet) -> Placement {
         let desired = fleet.sets[set].desired as usize;
         if live.len() < desired {
             plan.grow(set, desired - live.len(), Some(set) == newest);
-        } else if live.len() > desired {
-            plan.shrink(set, live.len() - desired, newest);
+        } else if plan.count_once(&live) > desired {
+            plan.shrink(set, plan.count_once(&live) - desired, newest);
         } else {
             plan.relocate(set, Some(set) == newest);
+            plan.double(set, desired);
         }
         plan.restart(set);
         plan.empty_bases(set);
@@ -209,6 +213,27 @@ impl<'a> Planner<'a> {
     fn live(&self, set: usize) -> Vec<&'a Placed> {
         let live = |placed: &&Placed| placed.set == set && !placed.leaving && self.stays(&placed.base);
         self.fleet.modules.iter().filter(live).collect()
+    }
+
+    fn is_superseded(&self, base: &str) -> bool {
+        self.bases.get(base).is_some_and(|base| base.superseded)
+    }
+
+    /// How many Modules these are, where one on a superseded base and one on a new base may be the same twice.
+    fn count_once(&self, live: &[&Placed]) -> usize {
+        let old = live.iter().filter(|placed| self.is_superseded(&placed.base)).count();
+        old.max(live.len() - old)
+    }
+
+    /// Places what stands on superseded bases a second time, as far as there are free new ones: the old ones go with their
+    /// pods.
+    fn double(&mut self, set: usize, desired: usize) {
+        let live = self.live(set);
+        let old = live.iter().filter(|placed| self.is_superseded(&placed.base)).count();
+        for _ in 0..old.min(desired.saturating_sub(live.len() - old)) {
+            let Some(base) = self.best_free_base().filter(|base| !self.is_superseded(base)) else { return };
+            self.place(set, &base, true);
+        }
     }
 
     fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
@@ -310,9 +335,9 @@ impl<'a> Planner<'a> {
         let free =
             self.bases.values().filter(|base| base.refusal().is_none() && !self.occupants.contains_key(&base.uid));
         let best = match self.fleet.scheduling {
-            SchedulingPolicy::Scatter => free.min_by(|a, b| (a.slots, &a.name).cmp(&(b.slots, &b.name))),
+            SchedulingPolicy::Scatter => free.min_by_key(|base| (base.superseded, base.slots, &base.name)),
             SchedulingPolicy::Stacking => {
-                free.min_by(|a, b| (std::cmp::Reverse(a.slots), &a.name).cmp(&(std::cmp::Reverse(b.slots), &b.name)))
+                free.min_by_key(|base| (base.superseded, std::cmp::Reverse(base.slots), &base.name))
             }
         };
         best.map(|base| base.uid.clone())

@@ -10,6 +10,7 @@ fn base(name: &str, slots: u32) -> Base {
         slots,
         max_slots: None,
         tight: false,
+        superseded: false,
         taken: false,
         emptied: false,
     }
@@ -339,4 +340,32 @@ fn a_base_without_free_metaspace_gets_nothing_new_and_no_second_version() {
     let beside = upgrade(BESIDE, 1);
     assert_eq!((created(&beside), deleted(&beside)), (vec![], vec![]));
     assert_eq!(beside.explain(), "1 base: 1 without free metaspace");
+}
+
+#[test]
+fn what_stands_on_superseded_bases_is_placed_a_second_time_on_new_ones() {
+    let old = |name: &str, slots| Base { superseded: true, ..base(name, slots) };
+    let bases = |new: &[&str]| {
+        let mut bases = vec![old("a", 1), old("b", 1)];
+        bases.extend(new.iter().map(|name| base(name, 0)));
+        bases
+    };
+    let on = |bases: &[&str]| bases.iter().map(|base| placed(0, base, true)).collect::<Vec<_>>();
+    for (desired, has, new, places, leaves) in [
+        (2, &["a", "b"][..], &["c"][..], vec![(0, "c")], 0),
+        (2, &["a", "b"], &["c", "d", "e"], vec![(0, "c"), (0, "d")], 0),
+        (2, &["a", "b", "c"], &["c"], vec![], 0),
+        (2, &["a", "b", "c", "d"], &["c", "d"], vec![], 0),
+        (2, &["b", "c"], &["c", "d"], vec![(0, "d")], 0),
+        // Fewer wanted, and none: what is there twice goes as one does that is there once.
+        (1, &["a", "b", "c"], &["c"], vec![], 1),
+        (0, &["a", "b", "c"], &["c"], vec![], 2),
+        // More wanted: an old base is better than none.
+        (3, &["c", "d"], &["c", "d"], vec![(0, "a")], 0),
+    ] {
+        let placement = plan_placement(&fleet(BESIDE, &[desired], on(has), bases(new)));
+        assert_eq!(created(&placement), places, "{desired} on {has:?}, new {new:?}");
+        assert_eq!(placement.delete.len(), leaves, "{desired} on {has:?}, new {new:?}");
+        assert_eq!(placement.unplaced, BTreeMap::new());
+    }
 }

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::keys;
 
+const READY: &str = "Ready";
+const CONTAINERS_READY: &str = "ContainersReady";
+
 /// A pod that may be a base.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Resource)]
 #[resource(inherit = Pod)]
@@ -38,6 +41,18 @@ pub struct BasePodSpec {
     /// For the port named `arklet`.
     #[serde(default)]
     pub containers: Vec<BaseContainer>,
+    /// Kept only where one of them is ours.
+    #[serde(default)]
+    pub readiness_gates: Vec<BaseGate>,
+}
+
+/// A readiness gate.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseGate {
+    /// The condition that it looks at.
+    #[serde(default)]
+    pub condition_type: String,
 }
 
 /// The part of a container that is read.
@@ -68,7 +83,7 @@ pub struct BasePodStatus {
     /// The address.
     #[serde(rename = "podIP")]
     pub pod_ip: Option<String>,
-    /// For `Ready`.
+    /// For `Ready`, and the gates.
     #[serde(default)]
     pub conditions: Vec<BaseCondition>,
     /// For the number of restarts.
@@ -85,6 +100,9 @@ pub struct BaseCondition {
     /// `True`, `False` or `Unknown`.
     #[serde(default)]
     pub status: String,
+    /// Kept only of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// The part of a container's status that is read.
@@ -110,7 +128,37 @@ impl BasePod {
             container.ports.retain(|port| port.name.as_deref() == Some(keys::ARKLET_PORT_NAME));
         }
         self.spec.containers.retain(|container| !container.ports.is_empty());
-        self.status.conditions.retain(|condition| condition.type_ == "Ready");
+        if !self.is_gated() {
+            self.spec.readiness_gates = Vec::new();
+        }
+        let gates = &self.spec.readiness_gates;
+        self.status.conditions.retain(|condition| {
+            condition.type_ == READY
+                || (!gates.is_empty() && condition.type_ == CONTAINERS_READY)
+                || gates.iter().any(|gate| gate.condition_type == condition.type_)
+        });
+        for condition in self.status.conditions.iter_mut().filter(|condition| condition.type_ != keys::MODULES_READY) {
+            condition.message = None;
+        }
+    }
+
+    /// Whether its readiness waits for its modules.
+    pub fn is_gated(&self) -> bool {
+        self.spec.readiness_gates.iter().any(|gate| gate.condition_type == keys::MODULES_READY)
+    }
+
+    /// A condition of its status.
+    pub fn condition(&self, type_: &str) -> Option<&BaseCondition> {
+        self.status.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+
+    fn is_true(&self, type_: &str) -> bool {
+        self.condition(type_).is_some_and(|condition| condition.status == "True")
+    }
+
+    /// Which template of its Deployment it was made from.
+    pub fn template_hash(&self) -> Option<&str> {
+        self.labels().get("pod-template-hash").map(String::as_str)
     }
 
     /// Its UID; empty for an object that never was in a cluster.
@@ -140,11 +188,15 @@ impl BasePod {
         keys::label::is_set(self.labels(), keys::label::DELETE_POD_DIRECTLY)
     }
 
-    /// Whether it is Running and Ready and has an address.
+    /// Whether it is Running, has an address, and is Ready but for the gate that waits for its modules.
     pub fn is_ready(&self) -> bool {
+        let others = || self.spec.readiness_gates.iter().filter(|gate| gate.condition_type != keys::MODULES_READY);
+        let but_for_ours = || {
+            self.is_gated() && self.is_true(CONTAINERS_READY) && others().all(|gate| self.is_true(&gate.condition_type))
+        };
         self.status.phase.as_deref() == Some("Running")
             && self.status.pod_ip.is_some()
-            && self.status.conditions.iter().any(|condition| condition.status == "True")
+            && (self.is_true(READY) || but_for_ours())
     }
 
     /// Restarts of all its containers.
@@ -288,5 +340,27 @@ mod tests {
         assert!(!status("Running", None, "True").is_ready());
         assert!(!status("Pending", Some("10.0.0.1"), "True").is_ready());
         assert!(status("Failed", None, "False").is_ending());
+    }
+
+    #[test]
+    fn a_gate_that_waits_for_modules_does_not_make_a_base_unready_for_them() {
+        let gated = |gates: &[&str], on: &[&str]| {
+            let gates: Vec<_> = gates.iter().map(|gate| serde_json::json!({"conditionType": gate})).collect();
+            let on: Vec<_> = on.iter().map(|type_| serde_json::json!({"type": type_, "status": "True"})).collect();
+            pod(serde_json::json!({"metadata": {}, "spec": {"readinessGates": gates},
+                "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": on}}))
+        };
+        let ours = keys::MODULES_READY;
+        for (gates, on, ready) in [
+            (&[ours][..], &["ContainersReady"][..], true),
+            (&[ours], &[], false),
+            (&[ours, "lb/attached"], &["ContainersReady"], false),
+            (&[ours, "lb/attached"], &["ContainersReady", "lb/attached"], true),
+            (&["lb/attached"], &["ContainersReady", "lb/attached"], false),
+            (&["lb/attached"], &["Ready"], true),
+        ] {
+            assert_eq!(gated(gates, on).is_ready(), ready, "{gates:?} {on:?}");
+        }
+        assert!(gated(&["lb/attached"], &["lb/attached"]).status.conditions.is_empty(), "nobody reads it");
     }
 }

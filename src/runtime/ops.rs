@@ -163,6 +163,21 @@ impl Ops {
         self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &Patch::Merge(patch))).await
     }
 
+    /// Writes one condition of a status whose others belong to somebody else (strategic merge patch: Kubernetes' own kinds
+    /// only).
+    pub async fn patch_condition<K: Writable>(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        condition: &serde_json::Value,
+    ) -> Result<K, Error> {
+        let api = self.api::<K>(namespace);
+        let patch = serde_json::json!({ "metadata": { "uid": uid }, "status": { "conditions": [condition] } });
+        let patch = Patch::Strategic(&patch);
+        self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &patch)).await
+    }
+
     /// Deletes the object with this UID. Gives it as it is while finalizers hold it; one that is gone is gone.
     pub async fn delete<K: Writable>(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<K>, Error> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };

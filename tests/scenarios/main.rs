@@ -4,6 +4,7 @@
 //! `RUST_TEST_THREADS=8` is right even for two cores. The rig is [`rig::cluster`]: `make test`, or
 //! `tests/control-plane/with-cluster -- cargo test --test scenarios`.
 
+mod base_rollout;
 mod batches;
 mod commands;
 mod deadline;

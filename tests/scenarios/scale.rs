@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rig::cluster::{Kind, base_deployment, condition, module, scenario, text};
+use rig::{
+    arklet_sim::Metaspace,
+    cluster::{Kind, SOON, base_deployment, condition, module, scenario, text},
+};
 use serde_json::json;
 
 /// On a base pod.
@@ -156,4 +159,31 @@ async fn set_ready(world: &rig::cluster::World, pod: &str, status: &str) {
     let patch = json!([{ "type": "Ready", "status": status }, { "type": "ContainersReady", "status": status }]);
     let patch = json!({ "status": { "conditions": patch } }).to_string();
     world.kubectl(&["patch", "pod", pod, "--subresource=status", "--type=strategic", "-p", &patch]).await;
+}
+
+#[test]
+fn a_base_without_free_metaspace_gets_nothing_new() {
+    scenario("tight_base", |world| async move {
+        let pods = world.bases(1).await;
+        let metaspace =
+            |committed: u64| Some(Metaspace { max: 100 << 20, committed: committed * 1_048_576, used: 1 << 20 });
+        world.base(&pods[0]).configure(|config| config.metaspace = metaspace(95));
+        world.deployed(&module("first")).await;
+        world
+            .eventually(SOON, "the base told how full it is", || async {
+                let asked = world.base(&pods[0]).counts().healths;
+                if asked >= 2 { Ok(()) } else { Err(format!("asked {asked} times")) }
+            })
+            .await;
+
+        world.deploy(&module("second")).await;
+        let shown = world.until_condition("second", "ReplicaFailure", "True", "InsufficientBases").await;
+        assert!(text(&shown, "/message").contains("1 base: 1 without free metaspace"), "{shown}");
+        assert_eq!(world.installs(&pods[0], "second"), 0);
+        assert_eq!(world.base(&pods[0]).serving("first").as_deref(), Some("1.0.0"), "what it has stays");
+
+        world.base(&pods[0]).configure(|config| config.metaspace = metaspace(50));
+        world.completed("second").await;
+        assert_eq!(world.base(&pods[0]).serving("second").as_deref(), Some("1.0.0"));
+    });
 }

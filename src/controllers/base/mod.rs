@@ -1,8 +1,10 @@
-//! Base pods: their labels.
+//! Base pods: their labels, and the gate of those that are ready only with their modules.
 //!
 //! One coalesced JSON merge patch a pod, with its UID in it. Taking a base out of a Service is done at once; anything
 //! else at a pace. What the labels should be, [`crate::domain::traffic`] decides. Deletes a pod where a user has ordered
-//! it by label. Writes pod labels; nothing else.
+//! it by label. Writes pod labels and the one condition; nothing else.
+
+mod gate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,16 +42,24 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
         context.ops.delete::<BasePod>(&namespace, &pod.name_any(), pod.uid()).await?;
         return Ok(Action::await_change());
     }
-    let (slots, more) = slots(&context, &pod, &modules);
+    let labelled = tend_labels(&context, &pod, &modules).await?;
+    let gated = gate::tend(&context, &pod, &modules).await?;
+    Ok(until(&context, [labelled, gated].into_iter().flatten().min()))
+}
+
+/// Patches the pod's labels where they change; says when to look again (milliseconds).
+async fn tend_labels(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> Result<Option<i64>, Error> {
+    let namespace = pod.namespace().unwrap_or_default();
+    let (slots, more) = slots(context, pod, modules);
     let template = context.bases.template_labels(&namespace, &pod.name_any());
     let patch = plan_labels(pod.labels(), &template, &slots);
     let key = format!("pod/{}", pod.uid());
     if patch.changes.is_empty() {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let pace = if more { LABEL_PACE } else { 0 };
     if let Err(later) = context.may_write(&key, patch.urgent, pace, context.clock.now()) {
-        return Ok(until(&context, Some(later)));
+        return Ok(Some(later));
     }
     let body = json!({ "metadata": { "uid": pod.uid(), "labels": patch.changes } });
     match context.ops.patch::<BasePod>(&namespace, &pod.name_any(), &body).await {
@@ -58,7 +68,7 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
         Err(error) if error.is_not_found() || error.is_conflict() => context.forget_pace(&key),
         Err(error) => return Err(error.into()),
     }
-    Ok(Action::await_change())
+    Ok(None)
 }
 
 /// Whether a user has ordered the pod's deletion, and nothing holds it up. Otherwise the operator never deletes a pod.

@@ -10,6 +10,8 @@ mod status;
 
 use std::sync::Arc;
 
+pub use self::place::comes_to;
+
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 

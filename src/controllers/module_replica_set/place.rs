@@ -37,35 +37,19 @@ pub struct Orders {
 
 /// The orders for `set`; `None` while its bases aren't known.
 pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
-    let namespace = set.namespace().unwrap_or_default();
-    let base = base_of(context, set)?;
-    if context.bases.state(&base) == BaseState::Unknown {
-        return None;
-    }
-    let module = set.module()?.name.clone();
+    let base = known_base(context, set)?;
     // Noted before anything is looked at: what happens meanwhile wakes the set again.
     let settled = is_settled(context, set, &base);
     context.note_waiting(set, !settled);
     if settled {
         return Some(Orders::default());
     }
-    let (sets, elsewhere) = siblings(context, set);
-    let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
     let _placing = context.placing.lock().unwrap_or_else(PoisonError::into_inner);
-    let places = fleet::places(context, &base, &module, &fleet::deployment_label(set));
-    let owner = owner(context, set);
-    let modules = |set: &Arc<ModuleReplicaSet>| context.modules.of_set(&namespace, &set.name_any());
-    let peopled: Vec<_> = sets.iter().map(|set| (&**set, modules(set))).collect();
-    let mut fleet = fleet::fleet(owner.as_deref(), &peopled, places);
-    if elsewhere.iter().any(|other| other.desired() > 0 || !modules(other).is_empty()) {
-        // In mid-move to another base Deployment what serves elsewhere isn't seen here: the rollout's word counts.
-        fleet.floor = 0;
-    }
-    let placement = plan_placement(&fleet);
+    let Planned { fleet, placement, own } = plan(context, set, &base)?;
     let create = placement.create.iter().filter(|(set, _)| *set == own).map(|(_, uid)| uid.as_str());
     let mut orders = Orders { create: take(context, set, &base, create), ..Orders::default() };
     for (_, name) in placement.delete.iter().filter(|(set, _)| *set == own) {
-        orders.delete.extend(context.modules.cache.named(&namespace, name));
+        orders.delete.extend(context.modules.cache.named(&base.0, name));
     }
     orders.delete.extend(misfits(context, set, &fleet.bases));
     for module in &orders.delete {
@@ -77,6 +61,46 @@ pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     }
     context.note_waiting(set, waits(&fleet, &placement, own));
     Some(orders)
+}
+
+/// Whether `set` is about to put a Module on the base pod with this UID; `None` while its bases aren't known.
+pub fn comes_to(context: &Context, set: &ModuleReplicaSet, uid: &str) -> Option<bool> {
+    let base = known_base(context, set)?;
+    if is_settled(context, set, &base) {
+        return Some(false);
+    }
+    let planned = plan(context, set, &base)?;
+    Some(planned.placement.create.iter().any(|(set, base)| *set == planned.own && base == uid))
+}
+
+/// The base Deployment of a replica set, once its pods are known.
+fn known_base(context: &Context, set: &ModuleReplicaSet) -> Option<BaseKey> {
+    base_of(context, set).filter(|base| context.bases.state(base) != BaseState::Unknown)
+}
+
+/// What the placement says of a replica set's deployment.
+struct Planned {
+    fleet: Fleet,
+    placement: Placement,
+    /// Which of the fleet's sets it is.
+    own: usize,
+}
+
+fn plan(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> Option<Planned> {
+    let module = set.module()?.name.clone();
+    let (sets, elsewhere) = siblings(context, set);
+    let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
+    let places = fleet::places(context, base, &module, &fleet::deployment_label(set));
+    let owner = owner(context, set);
+    let modules = |set: &Arc<ModuleReplicaSet>| context.modules.of_set(&base.0, &set.name_any());
+    let peopled: Vec<_> = sets.iter().map(|set| (&**set, modules(set))).collect();
+    let mut fleet = fleet::fleet(owner.as_deref(), &peopled, places);
+    if elsewhere.iter().any(|other| other.desired() > 0 || !modules(other).is_empty()) {
+        // In mid-move to another base Deployment what serves elsewhere isn't seen here: the rollout's word counts.
+        fleet.floor = 0;
+    }
+    let placement = plan_placement(&fleet);
+    Some(Planned { fleet, placement, own })
 }
 
 /// Takes a place on each of the base pods with these UIDs.
@@ -106,6 +130,9 @@ fn waits(fleet: &Fleet, placement: &Placement, own: usize) -> bool {
 /// nothing to say about it, and need not look at every base. So it is after most of what wakes a set.
 fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool {
     let pods = context.bases.pods(base);
+    if !fleet::superseded(&pods).is_empty() {
+        return false;
+    }
     let stays = |pod: &&Arc<BasePod>| !pod.is_ending() && !pod.is_to_be_emptied();
     let staying: HashSet<&str> = pods.iter().filter(stays).map(|pod| pod.uid()).collect();
     let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());

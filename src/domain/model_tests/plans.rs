@@ -339,6 +339,7 @@ fn base_object(name: String, slots: u32, max_slots: Option<u32>) -> placement::B
         slots,
         max_slots,
         tight: false,
+        superseded: false,
         taken: false,
         emptied: false,
     }
