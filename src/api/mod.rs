@@ -14,6 +14,7 @@ pub mod module;
 pub mod module_deployment;
 pub mod module_replica_set;
 pub mod module_template;
+pub mod vkeys;
 
 pub use condition::{Condition, ConditionStatus};
 pub use int_or_string::IntOrString;
