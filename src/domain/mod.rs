@@ -21,6 +21,7 @@
 //! | what does a deployment's status say | `progress` |
 //! | what are things called | `names` |
 //! | how long to wait after a failure | `backoff` |
+//! | everything about virtual nodes and their pods | `vnode` |
 
 pub mod backoff;
 pub mod deadline;
@@ -40,6 +41,7 @@ pub mod service;
 pub mod slot;
 pub mod traffic;
 pub mod validation;
+pub mod vnode;
 
 #[cfg(test)]
 mod model_tests;
