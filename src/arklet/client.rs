@@ -68,10 +68,12 @@ impl Default for Bounds {
 }
 
 /// What `health` tells that matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Absent for agents that don't tell it.
     pub metaspace: Option<Metaspace>,
+    /// Name and version of the base's own software; absent for agents that don't tell it.
+    pub base: Option<(String, String)>,
 }
 
 /// The client could not be set up.
@@ -139,7 +141,7 @@ impl Client {
     pub async fn health(&self, at: Endpoint) -> Result<Health, NoAnswer> {
         let body = self.post(at, "health", &NoParameters {}, self.bounds.query, self.bounds.large_body).await?;
         let reply = successful(&body)?;
-        Ok(Health { metaspace: reply.metaspace() })
+        Ok(Health { metaspace: reply.metaspace(), base: reply.base() })
     }
 
     /// One command on a fresh connection; the body of a 200 that ended within its bounds.

@@ -1,5 +1,6 @@
 //! Arklet, the agent in every base: what it says, and how to ask it.
 
+pub mod agents;
 pub mod client;
 mod outcome;
 pub mod session;

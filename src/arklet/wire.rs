@@ -155,6 +155,13 @@ impl<'a> Reply<'a> {
         })
     }
 
+    /// Name and version of the base's own software, where the agent tells it.
+    pub fn base(&self) -> Option<(String, String)> {
+        let data: HealthReply = serde_json::from_str(self.data?.get()).ok()?;
+        let base: BizEntry = serde_json::from_str(data.health_data?.master_biz_info?.get()).ok()?;
+        Some((base.biz_name, base.biz_version))
+    }
+
     /// Why a command failed, for people: the sentence on a clash of web contexts if there is one, else the root cause of
     /// the trace, else the best message at hand. Never empty.
     pub fn cause(&self) -> String {
@@ -282,9 +289,12 @@ struct HealthReply<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct HealthData<'a> {
     #[serde(default, borrow)]
     jvm: Option<Jvm<'a>>,
+    #[serde(default, borrow)]
+    master_biz_info: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -456,5 +466,18 @@ mod tests {
         assert_eq!(told(r#"{"max heap memory(M)":247}"#), None);
         assert_eq!(told(r#"{"java committed metaspace":"much","java used metaspace":1}"#), None);
         assert_eq!(reply(r#"{"code":"SUCCESS","data":[]}"#).metaspace(), None);
+    }
+
+    #[test]
+    fn the_base_is_named_where_the_agent_tells_it() {
+        let told = |base: &str| {
+            let body = format!(r#"{{"code":"SUCCESS","data":{{"healthData":{{"masterBizInfo":{base}}}}}}}"#);
+            reply(&body).base()
+        };
+        let named = r#"{"bizName":"base","bizVersion":"1.1.1","bizState":"ACTIVATED","webContextPath":"/"}"#;
+        assert_eq!(told(named), Some(("base".to_owned(), "1.1.1".to_owned())));
+        assert_eq!(told("null"), None);
+        assert_eq!(told(r#"{"bizName":"base"}"#), None);
+        assert_eq!(reply(r#"{"code":"SUCCESS","data":[]}"#).base(), None);
     }
 }

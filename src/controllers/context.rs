@@ -185,7 +185,7 @@ impl Context {
             };
             let bases = Arc::new(Bases::new(ops.client(), clock, settings.watch_seconds, stop.child_token(), on_base));
             let world = Arc::new(SessionWorld::new(weak.clone(), Arc::clone(&metrics)));
-            let sessions = Sessions::new(arklet, clock, settings.care, world, stop.child_token());
+            let sessions = Sessions::new(Arc::new(arklet), clock, settings.care, world, stop.child_token());
             Self {
                 ops,
                 clock,

@@ -53,20 +53,7 @@ impl World for SessionWorld {
     }
 
     fn called(&self, command: &'static str, outcome: &'static str, took: Duration) {
-        let command = match command {
-            "installBiz" => AgentCommand::Install,
-            "uninstallBiz" => AgentCommand::Uninstall,
-            "switchBiz" => AgentCommand::Switch,
-            "health" => AgentCommand::Health,
-            _ => AgentCommand::QueryAll,
-        };
-        let outcome = match outcome {
-            "success" => AgentOutcome::Ok,
-            "conflict" => AgentOutcome::Conflict,
-            "failed" => AgentOutcome::Failed,
-            "not_sent" => AgentOutcome::Unreachable,
-            _ => AgentOutcome::Unknown,
-        };
+        let (command, outcome) = (AgentCommand::of(command), AgentOutcome::of(outcome));
         self.metrics.agent_call(command, outcome, took);
     }
 }

@@ -22,7 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use labels::{
     AgentCommand, AgentOutcome, ApiResource, ApiResult, ApiVerb, BaseStat, BaseState, Controller, Phase,
-    ReconcileResult, WaitReason,
+    ReconcileResult, VNodeState, VPodState, WaitReason,
 };
 
 /// A reconcile reads caches and makes a few writes: a millisecond to the 30 s after which it is cut off.
@@ -71,6 +71,16 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VNodeLabels {
+    state: VNodeState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VPodLabels {
+    state: VPodState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -90,6 +100,8 @@ pub struct Metrics {
     sessions: Gauge,
     modules: Family<PhaseLabels, Gauge>,
     bases: Family<StateLabels, Gauge>,
+    vnodes: Family<VNodeLabels, Gauge>,
+    vpods: Family<VPodLabels, Gauge>,
     fleet: fleet::FleetMetrics,
     leader: Gauge,
 }
@@ -113,6 +125,8 @@ impl Metrics {
             sessions: Gauge::default(),
             modules: Family::default(),
             bases: Family::default(),
+            vnodes: Family::default(),
+            vpods: Family::default(),
             fleet: fleet::FleetMetrics::default(),
             leader: Gauge::default(),
         };
@@ -146,6 +160,8 @@ impl Metrics {
         registry.register("sessions", "Bases that a session is open with", self.sessions.clone());
         registry.register("modules", "Modules by phase", self.modules.clone());
         registry.register("bases", "Base pods by state", self.bases.clone());
+        registry.register("vnodes", "Virtual nodes by state", self.vnodes.clone());
+        registry.register("vpods", "Pods on the virtual nodes of this process by state", self.vpods.clone());
         self.fleet.register(registry);
         registry.register("leader", "1 while this process leads", self.leader.clone());
         let build = BuildLabels { version: env!("CARGO_PKG_VERSION") };
@@ -185,6 +201,16 @@ impl Metrics {
     /// How many base pods are in a state.
     pub fn set_bases(&self, state: BaseState, count: usize) {
         self.bases.get_or_create(&StateLabels { state }).set(as_value(count));
+    }
+
+    /// How many virtual nodes are in a state.
+    pub fn set_vnodes(&self, state: VNodeState, count: usize) {
+        self.vnodes.get_or_create(&VNodeLabels { state }).set(as_value(count));
+    }
+
+    /// How many pods on virtual nodes are in a state.
+    pub fn set_vpods(&self, state: VPodState, count: usize) {
+        self.vpods.get_or_create(&VPodLabels { state }).set(as_value(count));
     }
 
     /// How full the bases are; everything that was told before is forgotten.

@@ -4,8 +4,8 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -81,13 +81,29 @@ impl Error {
     }
 }
 
-/// A kind that can be written: namespaced, with static type information.
+/// How a kind of scope `S` is reached.
+pub trait InScope<S>: Sized {
+    /// The objects of a namespace; of the cluster, for a kind that has none.
+    fn api(client: Client, namespace: &str) -> Api<Self>;
+}
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>> InScope<NamespaceResourceScope> for K {
+    fn api(client: Client, namespace: &str) -> Api<Self> {
+        Api::namespaced(client, namespace)
+    }
+}
+impl<K: Resource<DynamicType = (), Scope = ClusterResourceScope>> InScope<ClusterResourceScope> for K {
+    fn api(client: Client, _namespace: &str) -> Api<Self> {
+        Api::all(client)
+    }
+}
+
+/// A kind that can be written: with static type information. The namespace of one that has none is the empty text.
 pub trait Writable:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+    Resource<DynamicType = ()> + InScope<<Self as Resource>::Scope> + Clone + Debug + Serialize + DeserializeOwned
 {
 }
 impl<K> Writable for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+    K: Resource<DynamicType = ()> + InScope<<K as Resource>::Scope> + Clone + Debug + Serialize + DeserializeOwned
 {
 }
 
@@ -114,7 +130,7 @@ impl Ops {
     }
 
     fn api<K: Writable>(&self, namespace: &str) -> Api<K> {
-        Api::namespaced(self.client.clone(), namespace)
+        K::api(self.client.clone(), namespace)
     }
 
     async fn call<K: Writable, T>(
@@ -163,25 +179,52 @@ impl Ops {
         self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &Patch::Merge(patch))).await
     }
 
-    /// Writes one condition of a status whose others belong to somebody else (strategic merge patch: Kubernetes' own kinds
-    /// only).
-    pub async fn patch_condition<K: Writable>(
+    /// As [`Ops::patch_status`], merging lists of conditions by their type: those of other writers stay.
+    pub async fn merge_status<K: Writable>(
         &self,
         namespace: &str,
         name: &str,
-        uid: &str,
-        condition: &serde_json::Value,
+        patch: &serde_json::Value,
     ) -> Result<K, Error> {
         let api = self.api::<K>(namespace);
-        let patch = serde_json::json!({ "metadata": { "uid": uid }, "status": { "conditions": [condition] } });
-        let patch = Patch::Strategic(&patch);
-        self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &patch)).await
+        self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &Patch::Strategic(patch))).await
+    }
+
+    /// Replaces an object, if its resource version is still the one in `object`.
+    pub async fn replace<K: Writable>(&self, namespace: &str, object: &K) -> Result<K, Error> {
+        let name = object.meta().name.clone().unwrap_or_default();
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let api = self.api::<K>(namespace);
+        self.call::<K, K>(ApiVerb::Update, &name, api.replace(&name, &params, object)).await
+    }
+
+    /// Sets the number of replicas of an object that can be scaled.
+    pub async fn scale<K: Writable>(&self, namespace: &str, name: &str, replicas: i32) -> Result<(), Error> {
+        let api = self.api::<K>(namespace);
+        let patch = serde_json::json!({ "spec": { "replicas": replicas } });
+        self.call::<K, _>(ApiVerb::Patch, name, api.patch_scale(name, &params(), &Patch::Merge(&patch))).await?;
+        Ok(())
     }
 
     /// Deletes the object with this UID. Gives it as it is while finalizers hold it; one that is gone is gone.
     pub async fn delete<K: Writable>(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<K>, Error> {
+        self.delete_within::<K>(namespace, name, uid, None).await
+    }
+
+    /// As [`Ops::delete`], with a grace period in seconds; 0 ends a pod at once.
+    pub async fn delete_within<K: Writable>(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        grace: Option<u32>,
+    ) -> Result<Option<K>, Error> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let params = DeleteParams {
+            preconditions: Some(preconditions),
+            grace_period_seconds: grace,
+            ..DeleteParams::background()
+        };
         let api = self.api::<K>(namespace);
         match self.call::<K, _>(ApiVerb::Delete, name, api.delete(name, &params)).await {
             Ok(deleted) => Ok(deleted.left()),

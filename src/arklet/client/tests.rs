@@ -388,10 +388,10 @@ async fn health_with_and_without_metaspace() {
         r#"{"code":"SUCCESS","data":{"healthData":{"jvm":{"max heap memory(M)":247.5,"java version":"17"}}}}"#,
     )
     .await;
-    assert_eq!(client().health(without).await, Ok(Health { metaspace: None }));
+    assert_eq!(client().health(without).await, Ok(Health { metaspace: None, base: None }));
     let with = replying(r#"{"code":"SUCCESS","data":{"healthData":{"jvm":{"java max metaspace":-1,"java committed metaspace":2,"java used metaspace":1}}}}"#).await;
     let metaspace = Metaspace { max: None, committed: 2, used: 1 };
-    assert_eq!(client().health(with).await, Ok(Health { metaspace: Some(metaspace) }));
+    assert_eq!(client().health(with).await, Ok(Health { metaspace: Some(metaspace), base: None }));
 }
 
 #[test]

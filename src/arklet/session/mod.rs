@@ -2,7 +2,7 @@
 //!
 //! A reconcile never waits for an agent: it hands over a wish and returns; the session's task talks to the agent and
 //! wakes the Modules concerned when their news changes. A hanging base costs one task. What is said next is decided
-//! by [`state::State`]; this module only carries it out, within the client's bounds, and only while the pod's UID is
+//! by [`state::State`]; this module only has it carried out, within the bounds of [`Agents`], and only while the pod's UID is
 //! still the one that the session is about.
 //!
 //! Must not: outlive its pod, or believe an answer that came from another pod at the same address.
@@ -22,9 +22,11 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::state::{Command, Outcome, State};
+use self::state::State;
+pub use self::state::{Command, Outcome};
 use super::{
-    client::{Client, Endpoint, NoAnswer},
+    agents::Agents,
+    client::{Endpoint, NoAnswer},
     wire::Metaspace,
 };
 use crate::{
@@ -34,10 +36,6 @@ use crate::{
     },
     runtime::clock::Clock,
 };
-
-/// How often a list is asked for before the agent counts as silent: a real base hangs every fourth new connection
-/// while it installs something.
-const LOOK_TRIES: u32 = 3;
 
 /// For how long a list counts after its conversation ended (milliseconds): then a base is worth another try.
 const REMEMBER_MS: i64 = 300_000;
@@ -89,7 +87,7 @@ struct Memory {
 
 /// All conversations of this process.
 pub struct Sessions {
-    client: Client,
+    agents: Arc<dyn Agents>,
     clock: Clock,
     care: Care,
     world: Arc<dyn World>,
@@ -116,10 +114,16 @@ impl Session {
 
 impl Sessions {
     /// No conversations yet. All of them end when `stop` is cancelled.
-    pub fn new(client: Client, clock: Clock, care: Care, world: Arc<dyn World>, stop: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        agents: Arc<dyn Agents>,
+        clock: Clock,
+        care: Care,
+        world: Arc<dyn World>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let open = Mutex::new(HashMap::new());
         let remembered = Mutex::new(HashMap::new());
-        Arc::new(Self { client, clock, care, world, open, remembered, stop })
+        Arc::new(Self { agents, clock, care, world, open, remembered, stop })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -323,7 +327,7 @@ async fn carry_out(sessions: &Sessions, session: &Session, command: Command) -> 
         return (command, None);
     }
     let began = tokio::time::Instant::now();
-    let outcome = call(&sessions.client, session.at, &command).await;
+    let outcome = sessions.agents.carry_out(&session.base, session.at, &command).await;
     let (kind, end) = words(&command, &outcome);
     sessions.world.called(kind, end, began.elapsed());
     if command.name().is_some() {
@@ -331,26 +335,6 @@ async fn carry_out(sessions: &Sessions, session: &Session, command: Command) -> 
     }
     let outcome = current().then_some(outcome);
     (command, outcome)
-}
-
-async fn call(client: &Client, at: Endpoint, command: &Command) -> Outcome {
-    match command {
-        Command::Look => Outcome::Looked(look(client, at).await),
-        Command::Health => Outcome::Health(client.health(at).await.map(|health| health.metaspace)),
-        Command::Install { name, version, url } => Outcome::Installed(client.install(at, name, version, url).await),
-        Command::Uninstall { name, version } => Outcome::Uninstalled(client.uninstall(at, name, version).await),
-        Command::Switch { name, version } => Outcome::Switched(client.switch(at, name, version).await),
-    }
-}
-
-async fn look(client: &Client, at: Endpoint) -> Result<Vec<super::wire::Biz>, NoAnswer> {
-    let mut tries = 1;
-    loop {
-        match client.query_all(at).await {
-            Err(NoAnswer::Unknown(_)) if tries < LOOK_TRIES => tries += 1,
-            result => return result,
-        }
-    }
 }
 
 /// The command's and the outcome's words for metrics.

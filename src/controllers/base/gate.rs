@@ -40,15 +40,15 @@ pub async fn tend(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> 
         condition.map(|condition| (condition.status.as_str(), condition.message.as_deref().unwrap_or_default()));
     let gate = Gate { now: known, else_ready: pod.is_ready(), coming: &coming, waiting: &waiting };
     let Some(opening) = plan_gate(gate) else { return Ok(again) };
-    let written = json!({
+    let written = json!({ "metadata": { "uid": pod.uid() }, "status": { "conditions": [{
         "type": keys::MODULES_READY,
         "status": if opening.open { "True" } else { "False" },
         "reason": opening.reason,
         "message": opening.message,
         "lastTransitionTime": timestamp(now),
-    });
+    }] } });
     let namespace = pod.namespace().unwrap_or_default();
-    match context.ops.patch_condition::<BasePod>(&namespace, &pod.name_any(), pod.uid(), &written).await {
+    match context.ops.merge_status::<BasePod>(&namespace, &pod.name_any(), &written).await {
         Ok(patched) => context.bases.apply(patched),
         // The pod, or this pod of that name, is gone: its watch tells.
         Err(error) if error.is_not_found() || error.is_conflict() => {}

@@ -80,6 +80,8 @@ label! {
         Node => "nodes",
         /// Lease.
         Lease => "leases",
+        /// Deployment.
+        Deployment => "deployments",
         /// Event.
         Event => "events",
     }
@@ -154,6 +156,56 @@ label! {
         Unreachable => "unreachable",
         /// No answer, or an unreadable one: perhaps done.
         Unknown => "unknown",
+    }
+}
+
+impl AgentCommand {
+    /// The command behind the agent's own word for it.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "installBiz" => Self::Install,
+            "uninstallBiz" => Self::Uninstall,
+            "switchBiz" => Self::Switch,
+            "health" => Self::Health,
+            _ => Self::QueryAll,
+        }
+    }
+}
+
+impl AgentOutcome {
+    /// The outcome behind a conversation's word for it.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "success" => Self::Ok,
+            "conflict" => Self::Conflict,
+            "failed" => Self::Failed,
+            "not_sent" => Self::Unreachable,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+label! {
+    /// State of a virtual node.
+    VNodeState {
+        /// Held by this process, and Ready.
+        Ready => "ready",
+        /// Held by this process; its base doesn't answer.
+        NotReady => "not_ready",
+        /// Held by another process, or by none yet.
+        Standby => "standby",
+    }
+}
+
+label! {
+    /// State of a pod on a virtual node of this process.
+    VPodState {
+        /// All its modules are active.
+        Ready => "ready",
+        /// They aren't.
+        NotReady => "not_ready",
+        /// It is being deleted.
+        Terminating => "terminating",
     }
 }
 
