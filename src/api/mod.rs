@@ -20,7 +20,7 @@ pub use condition::{Condition, ConditionStatus};
 pub use int_or_string::IntOrString;
 pub use module::{Module, ModuleSpec, ModuleStatus};
 pub use module_deployment::{
-    ModuleDeployment, ModuleDeploymentSpec, ModuleDeploymentStatus, OperationStrategy, ReleaseStatus,
+    Delivery, ModuleDeployment, ModuleDeploymentSpec, ModuleDeploymentStatus, OperationStrategy, ReleaseStatus,
     SchedulingStrategy, ServiceStrategy,
 };
 pub use module_replica_set::{ModuleReplicaSet, ModuleReplicaSetSpec, ModuleReplicaSetStatus};

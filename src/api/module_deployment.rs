@@ -74,6 +74,19 @@ pub struct ModuleDeploymentSpec {
     /// Which bases are preferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling_strategy: Option<SchedulingStrategy>,
+    /// How modules get into bases; absent means what the operator's `--default-delivery` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+}
+
+/// How modules get into bases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Delivery {
+    /// The operator talks to the agent in each base.
+    #[default]
+    Arklet,
+    /// Each Module becomes a Pod on the virtual node that stands for its base, and whoever plays that node installs it.
+    VirtualPod,
 }
 
 absent_means_default!(ModuleDeploymentSpec);

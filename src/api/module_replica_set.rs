@@ -5,7 +5,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ModuleTemplateSpec, OperationStrategy, SchedulingStrategy, absent::absent_means_default};
+use super::{
+    Condition, Delivery, ModuleTemplateSpec, OperationStrategy, SchedulingStrategy, absent::absent_means_default,
+};
 
 /// So many Modules of one revision, each on a base of its own.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +50,9 @@ pub struct ModuleReplicaSetSpec {
     /// Seconds that a module must have been active to count as available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ready_seconds: Option<i32>,
+    /// Copied from the ModuleDeployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
 }
 
 absent_means_default!(ModuleReplicaSetSpec);

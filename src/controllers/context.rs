@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{error::Error, session_world::SessionWorld};
 use crate::{
-    api::{Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
+    api::{Delivery, Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
     arklet::{
         client::Client as Arklet,
         session::{Care, Sessions},
@@ -27,9 +27,10 @@ use crate::{
         cache::{Cache, Change},
         clock::{Clock, timestamp},
         index::{self, Modules, Sets},
-        kinds::{BaseNode, BasePod},
+        kinds::{BaseNode, BasePod, ModulePod},
         metrics::Metrics,
         ops::Ops,
+        vnodes::VNodes,
     },
 };
 
@@ -42,6 +43,10 @@ pub struct Settings {
     pub watch_seconds: u32,
     /// Reconciles of one kind at a time.
     pub concurrency: u16,
+    /// How modules get into bases where a deployment doesn't say.
+    pub default_delivery: Delivery,
+    /// The environment whose virtual nodes are used; `None`: any.
+    pub vnode_env: Option<String>,
 }
 
 /// The queue of one kind.
@@ -90,9 +95,9 @@ pub struct Queues {
 /// Counts in a status are written at most once in this time (milliseconds).
 pub const STATUS_PACE: i64 = 1_000;
 
-/// What Modules take from their replica set: strategy, minReadySeconds, revision label, the jar's URL. Not its number
-/// of replicas, which changes with every step of a release.
-type SetState = (Option<OperationStrategy>, Option<i32>, u64, Option<String>);
+/// What Modules take from their replica set: strategy, minReadySeconds, revision label, the jar's URL, the way into the
+/// base. Not its number of replicas, which changes with every step of a release.
+type SetState = (Option<OperationStrategy>, Option<i32>, u64, Option<String>, Option<Delivery>);
 
 /// What all controllers of one scope share.
 pub struct Context {
@@ -112,6 +117,10 @@ pub struct Context {
     pub services: Arc<Cache<Service>>,
     /// Nodes; empty where they may not be read.
     pub nodes: Arc<Cache<BaseNode>>,
+    /// Which virtual node stands for which base.
+    pub vnodes: VNodes,
+    /// Modules that are pods on virtual nodes.
+    pub vpods: Arc<Cache<ModulePod>>,
     /// Base pods.
     pub bases: Arc<Bases>,
     /// Conversations with agents.
@@ -163,6 +172,8 @@ pub struct Caches {
     pub services: Arc<Cache<Service>>,
     /// Nodes.
     pub nodes: Arc<Cache<BaseNode>>,
+    /// Modules that are pods.
+    pub vpods: Arc<Cache<ModulePod>>,
 }
 
 impl Context {
@@ -194,7 +205,9 @@ impl Context {
                 sets: Sets::new(caches.sets),
                 modules: Modules::new(caches.modules),
                 services: caches.services,
+                vnodes: VNodes::new(Arc::clone(&caches.nodes), settings.vnode_env.clone()),
                 nodes: caches.nodes,
+                vpods: caches.vpods,
                 bases,
                 sessions,
                 queues: Queues {
@@ -279,7 +292,7 @@ impl Context {
                 let strategy = set.spec.operation_strategy.clone();
                 let revision = rank(set);
                 let url = set.module().map(|module| module.url.clone());
-                let state = (strategy, set.spec.min_ready_seconds, revision, url);
+                let state = (strategy, set.spec.min_ready_seconds, revision, url, set.spec.delivery);
                 let uid = set.uid().unwrap_or_default();
                 seen.insert(uid, state.clone()) != Some(state)
             }
@@ -502,6 +515,26 @@ impl Context {
         self.queues.deployments.push(ObjectRef::from_obj(deployment));
         for set in self.sets_of(deployment) {
             self.queues.sets.push(ObjectRef::from_obj(&*set));
+        }
+    }
+
+    /// A Module's pod changed, or is gone.
+    pub fn changed_vpod(&self, change: &Change<ModulePod>) {
+        let (Change::Applied(pod) | Change::Deleted(pod)) = change;
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let Some(module) = self.modules.cache.named(&namespace, &name) else { return };
+        self.wake_base_of(&module);
+        // Whether another version may come, or is superseded, depends on it.
+        self.wake_modules_on(index::base_uid(&module).unwrap_or_default(), |_| true);
+    }
+
+    /// The virtual node of the base at this address came, went, or is ready or not.
+    pub fn changed_vnode(&self, ip: &str) {
+        for module in self.modules.cache.all() {
+            if module.labels().get(label::BASE_INSTANCE_IP).is_some_and(|of| *of == names::label_safe(ip)) {
+                self.queues.modules.push(ObjectRef::from_obj(&*module));
+                self.wake_base_of(&module);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 mod base;
 pub mod census;
 pub mod context;
+mod delivery;
 mod error;
 mod fleet;
 mod module;

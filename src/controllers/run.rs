@@ -25,12 +25,16 @@ use super::{
     module, module_deployment, module_replica_set, service,
 };
 use crate::{
-    api::{Module, keys::annotation},
+    api::{
+        Module,
+        keys::{annotation, label},
+        vkeys,
+    },
     arklet::client::Client as Arklet,
     runtime::{
         cache::{self, Cache, Change, Kind},
         health::Readiness,
-        kinds::BaseNode,
+        kinds::{BaseNode, ModulePod},
         metrics::{self, Metrics, ReconcileResult},
         ops::Ops,
         watch_health::WatchHealth,
@@ -62,12 +66,14 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     let (modules, modules_writer) = Cache::new(strip_module);
     let (services, services_writer) = Cache::<Service>::new(strip_service);
     let (nodes, nodes_writer) = Cache::new(BaseNode::strip);
+    let (vpods, vpods_writer) = Cache::new(ModulePod::strip);
     let caches = Caches {
         deployments: Arc::clone(&deployments),
         sets: Arc::clone(&sets),
         modules: Arc::clone(&modules),
         services: Arc::clone(&services),
         nodes: Arc::clone(&nodes),
+        vpods: Arc::clone(&vpods),
     };
     let context = Context::new(
         scope.ops.clone(),
@@ -84,6 +90,7 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     watches.start(&mut tasks, modules, modules_writer, Context::changed_module);
     watches.start(&mut tasks, services, services_writer, changed_service);
     watches.start_nodes(&mut tasks, nodes, nodes_writer);
+    watches.start_vpods(&mut tasks, vpods, vpods_writer);
     // From here on the process's readiness knows this scope's watches.
     scope.census.add(&context);
     let synced = async {
@@ -91,6 +98,7 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
         context.sets.cache.completed().await;
         context.modules.cache.completed().await;
         context.services.completed().await;
+        context.vpods.completed().await;
         // A role in one namespace gives no nodes.
         if scope.namespace.is_none() {
             context.nodes.completed().await;
@@ -138,6 +146,14 @@ fn changed_service(context: &Context, change: &Change<Service>) {
     }
 }
 
+/// What was last seen of a node.
+#[derive(Clone, Default, PartialEq)]
+struct Known {
+    cordoned: bool,
+    /// The address of the base that it stands for, and whether it is ready.
+    vnode: Option<(String, bool)>,
+}
+
 /// Starts watches.
 struct Watches<'a> {
     scope: &'a Scope,
@@ -176,16 +192,37 @@ impl Watches<'_> {
             return;
         }
         let api: Api<BaseNode> = Api::all(self.scope.ops.client());
-        let known: std::sync::Mutex<std::collections::HashMap<String, bool>> = std::sync::Mutex::default();
+        let known: std::sync::Mutex<std::collections::HashMap<String, Known>> = std::sync::Mutex::default();
         let on_change = move |context: &Context, change: &Change<BaseNode>| {
             let (Change::Applied(node) | Change::Deleted(node)) = change;
-            let cordoned = node.spec.unschedulable;
+            let ip = context.vnodes.note(node, matches!(change, Change::Deleted(_)));
+            let ready = node.ready().is_some_and(|ready| ready.status == "True");
+            let now = Known { cordoned: node.spec.unschedulable, vnode: ip.clone().map(|ip| (ip, ready)) };
             let mut known = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if known.insert(node.name_any(), cordoned) != Some(cordoned) {
+            let before = match change {
+                Change::Applied(_) => known.insert(node.name_any(), now.clone()),
+                Change::Deleted(_) => known.remove(&node.name_any()).map(|_| Known::default()),
+            };
+            if before.as_ref().map(|before| before.cordoned) != Some(now.cordoned) {
                 context.changed_node();
+            }
+            if let Some(ip) = ip.filter(|_| before.is_none_or(|before| before.vnode != now.vnode)) {
+                context.changed_vnode(&ip);
             }
         };
         self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, on_change);
+    }
+
+    /// The Modules that are pods: those that carry both the contract's label and the name of their replica set.
+    fn start_vpods(&self, tasks: &mut JoinSet<()>, cache: Arc<Cache<ModulePod>>, writer: Writer<ModulePod>) {
+        let client = self.scope.ops.client();
+        let api: Api<ModulePod> = match &self.scope.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let ours = format!("{}={},{}", vkeys::label::COMPONENT, vkeys::component::MODULE, label::MODULE_REPLICA_SET);
+        let events = watcher::watcher(api, self.config().labels(&ours));
+        self.follow(tasks, events, cache, writer, Context::changed_vpod);
     }
 
     fn follow<K: Kind>(

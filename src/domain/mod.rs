@@ -42,6 +42,7 @@ pub mod slot;
 pub mod traffic;
 pub mod validation;
 pub mod vnode;
+pub mod vpod;
 
 #[cfg(test)]
 mod model_tests;

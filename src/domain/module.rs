@@ -275,6 +275,9 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
             let why = because("InstallFailed", error.clone());
             running(view, Phase::Upgrading, told.since, why, now)
         }
+        Verdict::Held(reason, message) => {
+            running(view, Phase::Pending, told.since, because(reason, message.clone()), now)
+        }
         Verdict::Superseded => {
             let why = because("Superseded", "a newer version is active on this base".to_owned());
             // No news by itself: the one that took its place is.

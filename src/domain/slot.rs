@@ -156,6 +156,8 @@ pub enum Verdict {
     Inactive,
     /// The last try failed.
     Failed(String),
+    /// Something outside keeps it from being tried: a word for programs, a sentence for people.
+    Held(&'static str, String),
     /// Another deployment's Module holds the slot.
     Contested(String),
     /// The base has a version that no Module declares.

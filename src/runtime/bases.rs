@@ -370,6 +370,9 @@ async fn watch_pods(bases: Arc<Bases>, base: BaseKey, selector: LabelSelector, s
 }
 
 fn hold(bases: &Bases, base: &BaseKey, pod: BasePod) {
+    if pod.is_virtual() {
+        return;
+    }
     if let Some(entry) = bases.watched().get_mut(base) {
         entry.pods.insert(pod.name_any());
     }

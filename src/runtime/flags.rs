@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::api::Delivery;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueEnum};
@@ -76,6 +77,14 @@ pub struct Flags {
     /// 0: it isn't asked for.
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = values::percentage)]
     pub min_free_metaspace: u8,
+
+    /// How modules get into bases where a ModuleDeployment doesn't say: Arklet, or VirtualPod.
+    #[arg(long, value_name = "DELIVERY", default_value = "Arklet", value_parser = values::delivery)]
+    pub default_delivery: Delivery,
+
+    /// The environment whose virtual nodes modules are put on [default: any].
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub vnode_env: Option<String>,
 
     /// How many writes to the API server may be under way at once.
     #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = values::concurrency)]

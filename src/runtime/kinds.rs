@@ -13,7 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::api::keys;
+use crate::{
+    api::{keys, vkeys},
+    domain::vnode::status::{PodCondition, VPodStatus},
+};
 
 const READY: &str = "Ready";
 const CONTAINERS_READY: &str = "ContainersReady";
@@ -172,6 +175,12 @@ impl BasePod {
         self.metadata.labels.as_ref().unwrap_or(&NONE)
     }
 
+    /// Whether it is a vPod, which runs in a base and is none, whatever labels it has.
+    pub fn is_virtual(&self) -> bool {
+        let component = vkeys::read_either(self.labels(), vkeys::label::COMPONENT, vkeys::older::COMPONENT);
+        component == Some(vkeys::component::MODULE)
+    }
+
     /// Whether it is being deleted, or has ended by itself: nothing can run in it again.
     pub fn is_ending(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
@@ -274,7 +283,27 @@ impl BaseDeployment {
     }
 }
 
-/// A node, for whether it is cordoned.
+/// A vPod of ours: a Module as a pod on a virtual node.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Resource)]
+#[resource(inherit = Pod)]
+pub struct ModulePod {
+    /// Standard metadata, stripped by [`ModulePod::strip`].
+    pub metadata: ObjectMeta,
+    /// What is.
+    #[serde(default)]
+    pub status: VPodStatus,
+}
+
+impl ModulePod {
+    /// Drops what nobody reads.
+    pub fn strip(&mut self) {
+        self.metadata.labels = None;
+        self.metadata.annotations = None;
+        self.status.start_time = None;
+    }
+}
+
+/// A node, for whether it is cordoned, and for which base it stands if it is a virtual one.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Resource)]
 #[resource(inherit = Node)]
 pub struct BaseNode {
@@ -283,6 +312,31 @@ pub struct BaseNode {
     /// What was asked for.
     #[serde(default)]
     pub spec: BaseNodeSpec,
+    /// What is; kept of virtual nodes only.
+    #[serde(default)]
+    pub status: BaseNodeStatus,
+}
+
+/// The part of a node's status that is read.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct BaseNodeStatus {
+    /// For the internal one.
+    #[serde(default)]
+    pub addresses: Vec<BaseNodeAddress>,
+    /// For `Ready`.
+    #[serde(default)]
+    pub conditions: Vec<PodCondition>,
+}
+
+/// An address of a node.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct BaseNodeAddress {
+    /// Which.
+    #[serde(rename = "type", default)]
+    pub type_: String,
+    /// The address.
+    #[serde(default)]
+    pub address: String,
 }
 
 /// The part of a node's spec that is read.
@@ -298,7 +352,35 @@ impl BaseNode {
     pub fn strip(&mut self) {
         self.metadata.managed_fields = None;
         self.metadata.annotations = None;
-        self.metadata.labels = None;
+        if self.is_virtual() {
+            self.status.conditions.retain(|condition| condition.type_ == READY);
+            self.status.addresses.retain(|address| address.type_ == "InternalIP");
+        } else {
+            self.metadata.labels = None;
+            self.status = BaseNodeStatus::default();
+        }
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.labels.as_ref().unwrap_or(&NONE)
+    }
+
+    /// Whether it stands for a base.
+    pub fn is_virtual(&self) -> bool {
+        let component = vkeys::read_either(self.labels(), vkeys::label::COMPONENT, vkeys::older::COMPONENT);
+        component == Some(vkeys::component::VNODE)
+    }
+
+    /// The address of the base that it stands for.
+    pub fn base_ip(&self) -> Option<&str> {
+        self.status.addresses.first().map(|address| address.address.as_str())
+    }
+
+    /// Its condition Ready.
+    pub fn ready(&self) -> Option<&PodCondition> {
+        self.status.conditions.first()
     }
 }
 

@@ -17,4 +17,5 @@ pub mod logging;
 pub mod metrics;
 pub mod ops;
 pub mod shutdown;
+pub mod vnodes;
 pub mod watch_health;

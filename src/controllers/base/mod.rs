@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use serde_json::json;
 
-use super::{context::Context, error::Error, fleet, until};
+use super::{context::Context, delivery, error::Error, fleet, until};
 use crate::{
     api::Module,
     domain::{
@@ -82,7 +82,7 @@ fn slots(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> (BTreeMap
     let mut more = false;
     for module in modules {
         let Some(info) = &module.spec.module else { continue };
-        let told = context.sessions.told(pod.uid(), &info.name, &module.name_any());
+        let told = delivery::told(context, module);
         // On a pod that is ending every slot wants it off.
         let leaving = fleet::is_leaving(module) || pod.is_ending();
         more |= told.as_ref().is_some_and(|told| told.verdict == Verdict::Installing);

@@ -12,8 +12,11 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::{context::Context, error::Error, until};
-use crate::{api::Module, domain::module::plan_module};
+use super::{context::Context, delivery, error::Error, until};
+use crate::{
+    api::{Delivery, Module, keys::label},
+    domain::module::plan_module,
+};
 
 /// One look at one Module.
 pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Action, Error> {
@@ -27,6 +30,16 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
     };
     let mut now = context.clock.now();
     let mut plan = plan_module(&observed.view(&module), now);
+    if delivery::of(&context, &module) == Delivery::VirtualPod {
+        if label::is_set(module.labels(), label::DELETE_MODULE_DIRECTLY) {
+            delivery::abandon(&context, &module).await?;
+        }
+        delivery::tend_vpod(&context, &module, plan.wish).await?;
+        let wake = apply::apply(&context, &module, plan, now).await?;
+        return Ok(until(&context, [wake, observed.look_again].into_iter().flatten().min()));
+    }
+    // What was delivered as a pod before is handed over with what it stands for.
+    delivery::abandon(&context, &module).await?;
     let told = observe::hand_over(&context, &module, &observed, plan.wish);
     if told != observed.told {
         // The session answered with something newer than was planned with.

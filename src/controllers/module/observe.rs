@@ -8,7 +8,12 @@ use kube::ResourceExt;
 use crate::{
     api::{Module, ModuleInfo, ModuleReplicaSet, keys::label},
     arklet::{client::Endpoint, session::BaseId, wire::is_web_context_clash},
-    controllers::{context::Context, error::Error, fleet},
+    controllers::{
+        context::Context,
+        delivery::{self, biz_name},
+        error::Error,
+        fleet,
+    },
     domain::{
         deployment::rank,
         module::{BaseFate, ModuleView, Told},
@@ -38,7 +43,7 @@ pub struct Observed {
 /// Reads caches, and the API server where a pod is missing in them. `None`: not known yet.
 pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observed>, Error> {
     let namespace = module.namespace().unwrap_or_default();
-    let set = set_of(context, module);
+    let set = delivery::set_of(context, module);
     let base_name = index::base_name(module).unwrap_or_default().to_owned();
     let base_uid = index::base_uid(module).unwrap_or_default().to_owned();
     if base_uid.is_empty() {
@@ -60,14 +65,14 @@ pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observ
         Some(_) => BaseFate::Alive,
         None => BaseFate::Gone,
     };
-    let name = module_name(module);
+    let name = biz_name(module);
     let key = names::traffic_label(&name);
     Ok(Some(Observed {
-        told: explained(context.sessions.told(&base_uid, &name, &module.name_any())),
+        told: explained(delivery::told(context, module)),
         look_again: look_again.filter(|_| fate == BaseFate::Alive),
         label_on: pod.as_ref().is_some_and(|pod| pod.labels().contains_key(&key)),
         label_off_since: context.bases.label_off_since(&base_uid, &key),
-        successor_active: fleet::is_leaving(module) && successor_active(context, module, &base_uid, &name),
+        successor_active: fleet::is_leaving(module) && delivery::successor_active(context, module),
         fate,
         pod,
         set,
@@ -148,44 +153,10 @@ fn bases_known(context: &Context, set: &ModuleReplicaSet) -> bool {
     }
 }
 
-/// The replica set that a Module belongs to.
-fn set_of(context: &Context, module: &Module) -> Option<Arc<ModuleReplicaSet>> {
-    let namespace = module.namespace()?;
-    let label = module.labels().get(label::MODULE_REPLICA_SET)?;
-    context.sets.cache.named(&namespace, label).or_else(|| {
-        let sets = context.sets.cache.all();
-        sets.into_iter().find(|set| {
-            set.namespace().as_deref() == Some(namespace.as_str()) && names::label_safe(&set.name_any()) == *label
-        })
-    })
-}
-
-/// The biz name on the base: of what was installed, where that is known.
-fn module_name(module: &Module) -> String {
-    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref());
-    match (installed, &module.spec.module) {
-        (Some(installed), _) => installed.name.clone(),
-        (None, Some(info)) => info.name.clone(),
-        (None, None) => String::new(),
-    }
-}
-
-/// Whether another Module of the slot, which isn't leaving, is active there.
-fn successor_active(context: &Context, module: &Module, base_uid: &str, name: &str) -> bool {
-    context.modules.on_base(base_uid).iter().any(|other| {
-        let same_slot = other.spec.module.as_ref().is_some_and(|info| info.name == name);
-        let active = || {
-            let told = context.sessions.told(base_uid, name, &other.name_any());
-            told.is_some_and(|told| told.verdict == Verdict::Active)
-        };
-        other.name_any() != module.name_any() && same_slot && !fleet::is_leaving(other) && active()
-    })
-}
-
 /// Tells the session what the Module wants; gives what the session says then.
 pub fn hand_over(context: &Context, module: &Module, observed: &Observed, wish: Option<WishKind>) -> Option<Told> {
     let base_uid = index::base_uid(module)?;
-    let name = module_name(module);
+    let name = biz_name(module);
     let Some(kind) = wish else {
         context.sessions.withdraw(base_uid, &name, &module.name_any());
         return None;
@@ -234,9 +205,9 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
 
 /// The other Modules of the slot.
 fn mates(context: &Context, module: &Module) -> Vec<String> {
-    let (Some(base), name) = (index::base_uid(module), module_name(module)) else { return vec![] };
+    let (Some(base), name) = (index::base_uid(module), biz_name(module)) else { return vec![] };
     let on_base = context.modules.on_base(base);
-    let others = on_base.iter().filter(|other| module_name(other) == name && other.name_any() != module.name_any());
+    let others = on_base.iter().filter(|other| biz_name(other) == name && other.name_any() != module.name_any());
     others.map(|other| other.name_any()).collect()
 }
 

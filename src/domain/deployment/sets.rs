@@ -47,6 +47,7 @@ fn set_spec(deployment: &ModuleDeployment, replicas: u32, selector: &LabelSelect
         operation_strategy: deployment.spec.operation_strategy.clone(),
         scheduling_strategy: deployment.spec.scheduling_strategy.clone(),
         min_ready_seconds: deployment.spec.min_ready_seconds,
+        delivery: deployment.spec.delivery,
     }
 }
 

@@ -25,6 +25,8 @@ fn defaults_are_those_of_v1() {
         health_interval: Duration::from_secs(10),
         install_timeout: Duration::from_secs(300),
         min_free_metaspace: 5,
+        default_delivery: Delivery::Arklet,
+        vnode_env: None,
         api_concurrency: 32,
         warnings: vec![],
     };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::api::Delivery;
 use tracing_subscriber::EnvFilter;
 
 /// Upper limit of `--api-concurrency`: each write under way is a connection of its own.
@@ -120,6 +121,15 @@ pub(super) fn concurrency(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if (1..=MAX_CONCURRENCY).contains(&n) => Ok(n),
         _ => Err(format!("write a number from 1 to {MAX_CONCURRENCY}")),
+    }
+}
+
+/// The words of `spec.delivery`.
+pub(super) fn delivery(text: &str) -> Result<Delivery, String> {
+    match text {
+        "Arklet" => Ok(Delivery::Arklet),
+        "VirtualPod" => Ok(Delivery::VirtualPod),
+        _ => Err("write Arklet or VirtualPod".to_owned()),
     }
 }
 

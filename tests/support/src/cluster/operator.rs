@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use module_controller::{
+    api::Delivery,
     arklet::{
         client::{Bounds, Client as Arklet},
         session::Care,
@@ -50,7 +51,13 @@ impl World {
             metrics,
             readiness: Arc::new(Readiness::new()),
             census: Arc::default(),
-            settings: Settings { care: CARE, watch_seconds: 60, concurrency: 16 },
+            settings: Settings {
+                care: CARE,
+                watch_seconds: 60,
+                concurrency: 16,
+                default_delivery: Delivery::Arklet,
+                vnode_env: None,
+            },
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(run(scope, stop.clone()));
