@@ -248,7 +248,7 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     };
     let target = release.target.unwrap_or(sets.new.desired.min(desired.count));
     let rollout = plan_rollout(desired.count, target, &strategy, &sets);
-    let wake_at = [release.resume_at, deadline.at].into_iter().flatten().min().map(|at| at.saturating_mul(1000));
+    let wake_at = [release.wake_at(), deadline.at].into_iter().flatten().min().map(|at| at.saturating_mul(1000));
     let mut plan = Plan { wake_at, ..Plan::default() };
     order_sets(&mut plan, view, &course, &rollout, selector);
     plan.delete = history(view, &revisions, &course);

@@ -302,6 +302,33 @@ fn a_failed_release_is_rolled_back_where_the_user_asks_for_it_and_tried_again_wh
 }
 
 #[test]
+fn a_pause_that_the_user_makes_lasts_beyond_gray_time_and_wakes_nobody() {
+    let (old, new) = (set_of(1, "1.0.0", 1), set_of(2, "2.0.0", 1));
+    let sets = || vec![view_of(&old, 1, 1), view_of(&new, 1, 1)];
+    for (ago, paused, wake, reason) in [
+        (-30, false, Some(30), "BatchPause"),
+        (-30, true, None, "DeploymentPaused"),
+        (0, true, None, "DeploymentPaused"),
+        (3_600, true, None, "DeploymentPaused"),
+    ] {
+        let mut resting = releasing(90, false);
+        resting.spec.paused = Some(paused);
+        let strategy = resting.spec.operation_strategy.get_or_insert_default();
+        (strategy.batch_count, strategy.gray_time_between_batch_seconds) = (Some(2), Some(60));
+        let told = resting.status.as_mut().and_then(|status| status.release_status.as_mut()).expect("a release");
+        let ends = Timestamp::from_second(NOW / 1000 - ago).expect("a time");
+        (told.progress, told.next_reconcile_time) = (Some("Paused".to_owned()), Some(ends.into()));
+        let plan = plan_for(&resting, sets(), all_available());
+        assert_eq!(plan.wake_at, wake.map(|seconds| NOW + seconds * 1000), "{ago} {paused}");
+        assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some(reason), "{ago} {paused}");
+        let release = plan.status.as_ref().and_then(|status| status.release_status.clone()).expect("a release");
+        assert_eq!(release.next_reconcile_time, Some(ends.into()), "the rest of gray time counts when the pause ends");
+        let moved = plan.change.iter().any(|change| change.patch["spec"].get("replicas").is_some());
+        assert!(!moved, "{:?}", plan.change);
+    }
+}
+
+#[test]
 fn another_try_goes_through_every_batch_and_its_confirmation_again() {
     let (old, mut new) = (set_of(1, "1.0.0", 3), set_of(2, "2.0.0", 0));
     new.metadata.annotations.get_or_insert_default().insert(annotation::ROLLED_BACK.to_owned(), "then".to_owned());

@@ -171,10 +171,12 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
             "WaitingForConfirmation",
             format!("{batch} is available; set spec.confirmBatchNum to {} to go on", release.batch),
         ),
-        Progress::Paused if release.resume_at.is_some() => {
+        Progress::Paused if release.held => {
+            (ConditionStatus::Unknown, "DeploymentPaused", "spec.paused holds the release".to_owned())
+        }
+        Progress::Paused => {
             (ConditionStatus::True, "BatchPause", format!("{batch} is available; the next one follows by itself"))
         }
-        Progress::Paused => (ConditionStatus::Unknown, "DeploymentPaused", "spec.paused holds the release".to_owned()),
         Progress::Init | Progress::Executing | Progress::Terminating => {
             (ConditionStatus::True, "ReplicaSetUpdated", format!("{name}: {batch} is under way"))
         }

@@ -94,8 +94,17 @@ pub struct Release {
     pub progress: Progress,
     /// Whether the current batch is complete.
     pub batch_complete: bool,
-    /// When the pause after the current batch ends, in seconds since the epoch.
+    /// When the pause after the current batch ends, or ended, in seconds since the epoch.
     pub resume_at: Option<i64>,
+    /// `spec.paused` holds it: nothing goes on by itself, whatever the time.
+    pub held: bool,
+}
+
+impl Release {
+    /// When the release goes on by itself, in seconds since the epoch.
+    pub fn wake_at(&self) -> Option<i64> {
+        self.resume_at.filter(|_| self.progress == Progress::Paused && !self.held)
+    }
 }
 
 /// How many batches a release of `desired` instances has.
@@ -139,6 +148,7 @@ pub fn plan_release(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, now: i64) 
             progress: Progress::Completed,
             batch_complete: true,
             resume_at: None,
+            held: false,
         };
     }
     // What is stored of another revision, its pause too, says nothing of this one.
@@ -157,6 +167,7 @@ pub fn plan_release(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, now: i64) 
             progress: Progress::Paused,
             batch_complete,
             resume_at: if over { stored.resume_at } else { release.resume_at },
+            held: true,
             ..release
         };
     }
@@ -175,6 +186,7 @@ fn advance(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, batches: u32, now: 
         progress,
         batch_complete,
         resume_at,
+        held: false,
     };
     let next =
         || Release { target: Some(target_of(batch + 1)), batch: batch + 1, ..here(Progress::Executing, false, None) };

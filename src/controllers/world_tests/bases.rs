@@ -59,6 +59,7 @@ impl World {
             plan = plan_module(&self.view(&module, set.as_ref(), pod.as_ref(), heard.clone()), self.now);
             heard = self.hand_over(&module, set.as_ref(), pod.as_ref(), plan.wish);
         }
+        self.check_wake(name, plan.wake_at);
         self.apply_module(&module, &plan, heard.as_ref())
     }
 

@@ -59,6 +59,7 @@ impl World {
         };
         let plan = plan_deployment(&view, self.now);
         let desired = view.reports.peers;
+        self.check_wake(name, plan.wake_at);
         self.note_floor(&deployment, desired);
         self.apply_deployment(name, &deployment, plan)
     }

@@ -114,6 +114,13 @@ impl World {
         self.broken.push(why);
     }
 
+    /// Nobody asks to be woken at a time that has come: that would be asked for again at once, without end.
+    pub fn check_wake(&mut self, who: &str, wake_at: Option<i64>) {
+        if wake_at.is_some_and(|at| at <= self.now) {
+            self.complain(format!("{who} is to be woken in the past: {wake_at:?}"));
+        }
+    }
+
     pub fn uid(&mut self) -> String {
         self.uids += 1;
         format!("uid-{}", self.uids)

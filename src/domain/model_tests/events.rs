@@ -375,7 +375,7 @@ pub fn write_all(state: &mut State, writes: &[Write]) {
                 let place = state.bases[base].place(set);
                 state.bases[base].put(set, Place { leaving: true, available: false, ..place });
             }
-            Write::Overfill => {}
+            Write::Overfill | Write::WakeInThePast => {}
         }
     }
 }

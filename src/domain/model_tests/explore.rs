@@ -36,7 +36,16 @@ pub fn explore(config: Config, plans: &mut Plans) -> Found {
     let mut search =
         Search { model: Model { config, plans }, nodes: Vec::new(), known: HashSet::new(), good: HashSet::new() };
     for state in [at_rest(&config, 1), nothing_yet(&config)] {
-        search.add(state, None);
+        // Prompt, the operator has looked before anything else can happen: nothing but trouble would make it look.
+        let looked = if config.slow { Ok(state.clone()) } else { search.model.settle(state.clone(), false) };
+        search.add(state.clone(), None);
+        match looked {
+            Ok(looked) => search.add(looked, None),
+            Err(broken) => {
+                let path = format!("    {state}");
+                return Found { states: 1, transitions: 0, broken: Some((broken, path)) };
+            }
+        }
     }
     let (mut next, mut transitions) = (0, 0);
     while next < search.nodes.len() {

@@ -38,12 +38,28 @@ pub const FULL: &str = "full";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Confirm(u8),
-    Change { set: usize, desired: Option<u8>, number: Option<u8>, baseline: Option<u8> },
-    Create { set: usize, made: Set },
+    Change {
+        set: usize,
+        desired: Option<u8>,
+        number: Option<u8>,
+        baseline: Option<u8>,
+    },
+    Create {
+        set: usize,
+        made: Set,
+    },
     Status(Status),
-    Place { set: usize, base: usize },
-    Delete { set: usize, base: usize },
+    Place {
+        set: usize,
+        base: usize,
+    },
+    Delete {
+        set: usize,
+        base: usize,
+    },
     Overfill,
+    /// No write: the deployment wants to be looked at again at a time that has come already.
+    WakeInThePast,
 }
 
 /// What of a state `plan_deployment` sees.
@@ -160,6 +176,9 @@ impl Plans {
 
     fn writes(&self, key: &DeploymentKey, plan: deployment::Plan) -> Vec<Write> {
         let mut writes = Vec::new();
+        if plan.wake_at.is_some_and(|at| at <= NOW * 1000) {
+            writes.push(Write::WakeInThePast);
+        }
         let confirm = plan.own_patch.and_then(|patch| patch["spec"]["confirmBatchNum"].as_u64());
         writes.extend(confirm.map(|number| Write::Confirm(small(number))));
         for change in plan.change {

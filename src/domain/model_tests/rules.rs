@@ -119,6 +119,8 @@ impl Look<'_> {
 
 /// The rules of a release, on one look at its deployment.
 pub fn deployment(config: &Config, before: &State, writes: &[Write]) -> Kept {
+    let woken = !writes.contains(&Write::WakeInThePast);
+    keep(Rule::Rest, woken, || "it is looked at again without end".to_owned())?;
     let mut after = before.clone();
     write_all(&mut after, writes);
     let Some(newest) = after.newest() else { return Ok(()) };
