@@ -311,7 +311,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Bases whose one old Module the newest revision takes over, and its set unless it is leaving: first those where
-    /// the old one serves nobody.
+    /// the old one serves nobody. But a version that is to prove itself on one base first does so where the old one
+    /// serves: a base with a silent agent, or one on which nothing starts, would prove nothing and stop the release.
     fn pairs(&self, set: usize) -> Vec<(String, Option<usize>)> {
         let mut pairs: Vec<(&Placed, &Base)> = self
             .fleet
@@ -322,7 +323,10 @@ impl<'a> Planner<'a> {
             .filter(|(_, base)| base.closed.is_none() && !base.taken && !self.is_too_tight_for_two(base))
             .filter(|(_, base)| self.occupants.get(&base.uid).is_some_and(|sets| sets.len() == 1))
             .collect();
-        pairs.sort_by_key(|(placed, base)| (placed.available, !placed.leaving, base.name.clone()));
+        let proven = self.live(set).iter().any(|placed| placed.available);
+        let tried = !proven && self.fleet.policy == UpgradePolicy::InstallThenUninstall;
+        let last = |placed: &Placed| if tried { !placed.available || placed.leaving } else { placed.available };
+        pairs.sort_by_key(|(placed, base)| (last(placed), !placed.leaving, base.name.clone()));
         pairs.into_iter().map(|(placed, base)| (base.uid.clone(), (!placed.leaving).then_some(placed.set))).collect()
     }
 
@@ -484,6 +488,7 @@ impl<'a> Planner<'a> {
         let ready = base.is_some_and(|base| base.closed != Some(Ineligible::NotReady));
         let paired = self.pairing(placed, replaced_by) == Class::Paired;
         let class = match (placed.available, ready) {
+            (_, _) if paired && self.fleet.policy == UpgradePolicy::InstallThenUninstall => Class::Covered,
             (false, _) if paired => Class::NeitherNor,
             (false, false) => Class::NeitherNor,
             (false, true) => Class::NotAvailable,
@@ -519,6 +524,8 @@ impl<'a> Planner<'a> {
 /// The order in which Modules leave, first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
+    /// Its successor on the same base is available beside it: it serves nobody any more.
+    Covered,
     /// Not available, and on a base that isn't ready or has the successor already.
     NeitherNor,
     NotAvailable,

@@ -137,6 +137,22 @@ fn a_new_module_whose_old_one_stays_after_all_moves_to_a_free_base() {
 }
 
 #[test]
+fn a_version_is_tried_beside_one_that_serves_and_what_it_covers_leaves_first() {
+    let bases = || ["a", "b", "c"].map(|name| base(name, 1)).to_vec();
+    let old = || vec![placed(0, "a", false), placed(0, "b", true), placed(0, "c", true)];
+    let of = |desired: &[u32], new: Vec<Placed>| {
+        let modules = old().into_iter().chain(new).collect();
+        plan_placement(&Fleet { total: Some(3), floor: 3, ..fleet(BESIDE, desired, modules, bases()) })
+    };
+    // Where an agent is silent, or nothing starts, the new version would prove nothing.
+    assert_eq!(created(&of(&[3, 1], vec![])), [(1, "b")]);
+    let tried = of(&[2, 3], vec![placed(1, "b", true)]);
+    assert_eq!((created(&tried), deleted(&tried)), (vec![(1, "a"), (1, "c")], vec!["m0-b"]));
+    let come = of(&[1, 3], vec![placed(1, "a", false), placed(1, "b", true), placed(1, "c", true)]);
+    assert_eq!(deleted(&come), ["m0-b", "m0-c"], "what waits for its successor on a silent base stays");
+}
+
+#[test]
 fn an_old_module_that_serves_nobody_is_replaced_first() {
     let bases = vec![base("a", 1), base("b", 1)];
     let old = vec![placed(0, "a", true), placed(0, "b", false)];
@@ -189,7 +205,7 @@ fn an_order_that_was_given_when_more_were_available_waits() {
     modules[1].available = false;
     modules.push(placed(1, "a", true));
     let fleet = Fleet { floor: 2, ..fleet(BESIDE, &[0, 2], modules, bases()) };
-    assert_eq!(deleted(&plan_placement(&fleet)), ["m0-b", "m0-a"]);
+    assert_eq!(deleted(&plan_placement(&fleet)), ["m0-a", "m0-b"]);
 }
 
 #[test]

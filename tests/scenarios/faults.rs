@@ -157,6 +157,42 @@ fn an_agent_that_is_silent_for_a_minute_no_longer_counts() {
 }
 
 #[test]
+fn a_base_with_a_silent_agent_stops_no_release() {
+    scenario("a_base_with_a_silent_agent", |world| async move {
+        let mut pods = world.bases(3).await;
+        pods.sort_by(|one, other| one.name.cmp(&other.name));
+        let (silent, others) = (&pods[0], &pods[1..]);
+        world.deployed(&module("goes").replicas(3)).await;
+        world.base(silent).fault(Fault::Hang);
+        let look = || async {
+            let now = world.deployment("goes").await;
+            if now["status"]["availableReplicas"] == 2 { Ok(()) } else { Err(format!("{:#}", now["status"])) }
+        };
+        world.eventually(Duration::from_secs(80), "it no longer counts", look).await;
+
+        world.release("goes", "2.0.0").await;
+
+        world.until_serving(others, "goes", "2.0.0", 2).await;
+        let old_ones = |modules: &[serde_json::Value]| -> Vec<serde_json::Value> {
+            modules.iter().filter(|one| one["spec"]["module"]["version"] == "1.0.0").cloned().collect()
+        };
+        let left = world
+            .until_modules("goes", "the old version is left on the silent base only", |modules| {
+                old_ones(modules).len() == 1 && modules.len() == 4
+            })
+            .await;
+        let left = old_ones(&left).remove(0);
+        assert_eq!(text(&left, "/metadata/ownerReferences/0/uid"), silent.uid);
+        assert_eq!(left["metadata"]["deletionTimestamp"], serde_json::Value::Null, "it may serve all the same");
+        let shown = world.until_condition("goes", "ReplicaFailure", "True", "AgentUnreachable").await;
+        assert!(text(&shown, "/message").contains(&silent.name), "{shown}");
+        world.base(silent).heal();
+        world.completed("goes").await;
+        world.until_serving(&pods, "goes", "2.0.0", 3).await;
+    });
+}
+
+#[test]
 fn nonsense_from_an_agent_changes_nothing() {
     scenario("nonsense_from_an_agent", |world| async move {
         let pods = world.bases(1).await;
