@@ -64,7 +64,7 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     // A rollback may find more of the revision than its first batch would bring: what is there stays.
     let target = target.max(sets.new.desired).min(desired);
     let ordered_old: u32 = sets.old.iter().map(|set| set.desired).sum();
-    let new = if superseded_leftovers(sets) {
+    let new = if superseded_leftovers(strategy.policy, sets) {
         sets.new.desired.min(target)
     } else {
         next_new(desired, target, ordered_old, strategy, sets)
@@ -97,10 +97,15 @@ fn old_share_of_floor(desired: u32, strategy: &Strategy, sets: &Sets) -> u32 {
 }
 
 /// Whether an unfinished revision between the oldest running one and the newest still has instances that aren't
-/// available: they leave before a third version comes.
-fn superseded_leftovers(sets: &Sets) -> bool {
-    let running = sets.old.iter().filter(|set| set.existing > 0).count();
-    running > 1 && unfinished(sets).any(|set| set.existing > set.available || set.unavailable() > 0)
+/// available: they are ordered away before a third version comes. Where the third one comes in their place they have to
+/// be gone; else a base on which one hangs is left alone by the placement, and needn't hold up the others.
+fn superseded_leftovers(policy: UpgradePolicy, sets: &Sets) -> bool {
+    let there = |set: &SetCounts| match policy {
+        UpgradePolicy::UninstallThenInstall => set.existing,
+        UpgradePolicy::InstallThenUninstall | UpgradePolicy::ScaleUpThenScaleDown => set.live,
+    };
+    let running = sets.old.iter().filter(|set| there(set) > 0).count();
+    running > 1 && unfinished(sets).any(|set| there(set) > set.available || set.unavailable() > 0)
 }
 
 /// The revisions between the oldest running one and the newest.
@@ -271,6 +276,16 @@ mod tests {
         assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(1, 0, 1)]), (0, vec![2, 0]));
         assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(0, 0, 1)]), (0, vec![2, 0]));
         assert_eq!(next(strict, 3, 3, set(0, 0, 0), &[set(2, 2, 2), set(0, 0, 0)]), (1, vec![2, 0]));
+    }
+
+    #[test]
+    fn one_base_that_hangs_on_an_unfinished_revision_holds_up_no_third_one_elsewhere() {
+        let old = [set(3, 3, 3), SetCounts { live: 0, ..set(0, 0, 1) }];
+        assert_eq!(next("install_then_uninstall", 3, 3, set(0, 0, 0), &old), (1, vec![3, 0]));
+        assert_eq!(next("scaleup_then_scaledown", 3, 3, set(0, 0, 0), &old), (3, vec![3, 0]));
+        // One version a base at a time: it stands where the third one is to come.
+        let old = [set(2, 2, 2), SetCounts { live: 0, ..set(0, 0, 1) }];
+        assert_eq!(next("uninstall_then_install", 3, 3, set(0, 0, 0), &old), (0, vec![2, 0]));
     }
 
     #[test]

@@ -234,6 +234,35 @@ fn a_version_that_is_starting_is_overtaken_without_a_third_beside_it() {
 }
 
 #[test]
+fn a_start_that_hangs_on_one_base_holds_up_the_next_version_nowhere_else() {
+    scenario("a_start_that_hangs", |world| async move {
+        let pods = world.bases(3).await;
+        world.deployed(&module("jump").replicas(3)).await;
+        world.jar("jump", "2.0.0", Behaviour::start_hangs());
+        let began = world.now();
+        world.release("jump", "2.0.0").await;
+        let hanging = || pods.iter().find(|pod| world.base(pod).state("jump", "2.0.0").is_some());
+        world
+            .eventually(rig::cluster::SOON, "2.0.0 hangs", || async {
+                hanging().map(|_| ()).ok_or("not yet".to_owned())
+            })
+            .await;
+        let stuck = hanging().expect("one that hangs").clone();
+        let others: Vec<_> = pods.iter().filter(|pod| **pod != stuck).cloned().collect();
+
+        world.release("jump", "3.0.0").await;
+
+        world.until_serving(&others, "jump", "3.0.0", 2).await;
+        assert_eq!(world.base(&stuck).state("jump", "3.0.0"), None, "no third version there");
+        world.jar("jump", "2.0.0", Behaviour::ok());
+        world.completed("jump").await;
+        world.until_serving(&pods, "jump", "3.0.0", 3).await;
+        let timeline = world.timeline(&pods, "jump");
+        assert!(timeline.never_interrupted(began) && timeline.most_versions(began) <= 2, "{timeline:#?}");
+    });
+}
+
+#[test]
 fn finished_revisions_beyond_the_limit_go() {
     scenario("finished_revisions", |world| async move {
         let pods = world.bases(1).await;
