@@ -329,6 +329,21 @@ fn a_pause_that_the_user_makes_lasts_beyond_gray_time_and_wakes_nobody() {
 }
 
 #[test]
+fn a_template_set_back_after_a_rollback_has_nothing_left_to_confirm() {
+    let (old, mut new) = (set_of(1, "1.0.0", 2), set_of(2, "2.0.0", 0));
+    new.metadata.annotations.get_or_insert_default().insert(annotation::ROLLED_BACK.to_owned(), "then".to_owned());
+    let mut back = releasing(90, true);
+    let module = back.spec.template.as_mut().and_then(|template| template.spec.as_mut()).expect("a template");
+    module.module.get_or_insert_default().version = "1.0.0".to_owned();
+    let strategy = back.spec.operation_strategy.get_or_insert_default();
+    (strategy.batch_count, strategy.need_confirm) = (Some(2), Some(true));
+    let plan = plan_for(&back, vec![view_of(&old, 2, 2), view_of(&new, 0, 0)], all_available());
+    let release = plan.status.as_ref().and_then(|status| status.release_status.clone()).expect("a release");
+    assert_eq!((release.progress.as_deref(), release.current_batch), (Some("Completed"), Some(2)));
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("NewReplicaSetAvailable"));
+}
+
+#[test]
 fn another_try_goes_through_every_batch_and_its_confirmation_again() {
     let (old, mut new) = (set_of(1, "1.0.0", 3), set_of(2, "2.0.0", 0));
     new.metadata.annotations.get_or_insert_default().insert(annotation::ROLLED_BACK.to_owned(), "then".to_owned());

@@ -190,11 +190,12 @@ fn advance(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, batches: u32, now: 
     };
     let next =
         || Release { target: Some(target_of(batch + 1)), batch: batch + 1, ..here(Progress::Executing, false, None) };
+    // With nothing left to bring and nothing to take away the other batches would be empty.
+    if seen.updated_available >= wanted.desired && seen.old == 0 {
+        return Release { target: Some(wanted.desired), batch: batches, ..here(Progress::Completed, true, None) };
+    }
     if !complete && stored.resume_at.is_none() {
         return here(Progress::Executing, false, None);
-    }
-    if complete && batch == batches {
-        return here(Progress::Completed, true, None);
     }
     if batch == batches {
         return here(Progress::Executing, false, None);
@@ -288,6 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn a_release_with_nothing_left_to_do_is_complete_whatever_batches_there_could_be() {
+        let confirm = Strategy { need_confirm: true, ..strategy(3, false) };
+        let gray = Strategy { gray_time: Duration::from_secs(60), ..strategy(3, true) };
+        let seen = |updated_available, old| Seen { updated_available, old };
+        for strategy in [&confirm, &gray] {
+            for stored in [stored(1), Stored::default()] {
+                let done = plan_release(&wanted(strategy, 3, None), &stored, seen(3, 0), 0);
+                assert_eq!((done.progress, done.batch, done.batches), (Progress::Completed, 3, 3));
+            }
+            // An old one has yet to leave, or, as in a first release, new ones have yet to come.
+            for seen in [seen(3, 1), seen(2, 0), seen(1, 0)] {
+                let first = plan_release(&wanted(strategy, 3, None), &stored(1), seen, 0);
+                assert!(first.progress != Progress::Completed && first.batch == 1, "{seen:?}: {first:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_beta_batch_always_waits() {
         let strategy = strategy(1, true);
         let seen = Seen { updated_available: 1, old: 4 };
@@ -338,7 +357,8 @@ mod tests {
             let seen = Seen { updated_available: available.min(desired), old };
             let first = plan_release(&wanted, &stored(batch), seen, 0);
             prop_assert!(first.target.unwrap_or(0) <= desired);
-            prop_assert!(first.batch <= batch.min(first.batches) + 1, "at most one batch further");
+            let completed = first.progress == Progress::Completed;
+            prop_assert!(completed || first.batch <= batch.min(first.batches) + 1, "at most one batch further");
         }
     }
 }

@@ -140,6 +140,10 @@ fn batch(look: &Look<'_>) -> Kept {
     let batches = look.batches();
     let now = look.after.status.batch;
     keep(Rule::Batch, (1..=batches).contains(&now), || format!("batch {now} of {batches}"))?;
+    // With nothing left to do there is nothing to wait for either.
+    if look.after.status.shown == Shown::Completed && look.is_complete(batches) {
+        return Ok(());
+    }
     let then = if look.same { look.before.status.batch.clamp(1, batches) } else { 1 };
     keep(Rule::Batch, now == then || now == then + 1, || format!("from batch {then} to {now}"))?;
     if now == then {
