@@ -206,6 +206,7 @@ impl Work {
         };
         let census = Arc::clone(&self.begin.census);
         let scope = |namespace: Option<String>| Scope {
+            nodes: namespace.is_none(),
             namespace,
             ops: ops.clone(),
             arklet: agents.clone(),

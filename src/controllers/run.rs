@@ -45,6 +45,8 @@ use crate::{
 pub struct Scope {
     /// The namespace; `None` for the whole cluster.
     pub namespace: Option<String>,
+    /// Whether nodes may be read, as a role in one namespace doesn't allow. Without them cordoned ones aren't known.
+    pub nodes: bool,
     /// Writes.
     pub ops: Ops,
     /// The client for agents.
@@ -89,7 +91,9 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     watches.start(&mut tasks, sets, sets_writer, Context::changed_set);
     watches.start(&mut tasks, modules, modules_writer, Context::changed_module);
     watches.start(&mut tasks, services, services_writer, changed_service);
-    watches.start_nodes(&mut tasks, nodes, nodes_writer);
+    if scope.nodes {
+        watches.start_nodes(&mut tasks, nodes, nodes_writer);
+    }
     watches.start_vpods(&mut tasks, vpods, vpods_writer);
     // From here on the process's readiness knows this scope's watches.
     scope.census.add(&context);
@@ -99,8 +103,7 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
         context.modules.cache.completed().await;
         context.services.completed().await;
         context.vpods.completed().await;
-        // A role in one namespace gives no nodes.
-        if scope.namespace.is_none() {
+        if scope.nodes {
             context.nodes.completed().await;
         }
     };
@@ -187,10 +190,6 @@ impl Watches<'_> {
     where
         BaseNode: Resource<Scope = ClusterResourceScope>,
     {
-        if self.scope.namespace.is_some() {
-            // A role in one namespace gives no nodes; then cordoned ones aren't known.
-            return;
-        }
         let api: Api<BaseNode> = Api::all(self.scope.ops.client());
         let known: std::sync::Mutex<std::collections::HashMap<String, Known>> = std::sync::Mutex::default();
         let on_change = move |context: &Context, change: &Change<BaseNode>| {

@@ -6,7 +6,7 @@ use rig::{
     arklet_sim::{Behaviour, Fault},
     cluster::{BasePod, Kind, SOON, World, base_deployment, condition, module, scenario, text},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Nothing of ours is left in the namespace and on the bases.
 async fn nothing_is_left(world: &World, pods: &[BasePod]) {
@@ -158,6 +158,63 @@ fn a_base_deployment_takes_its_modules_along() {
         world.gone(Kind::ModuleDeployment, "owned").await;
         world.gone(Kind::Service, "owned-service").await;
         assert!(world.list(Kind::Module).await.is_empty());
+    });
+}
+
+/// The base Deployment is deleted while no agent answers: what was on it owes nothing to anybody.
+async fn goes_without_its_agents(world: &World, manifest: Value) -> Vec<BasePod> {
+    let pods = world.bases_of(manifest).await;
+    world.deployed(&module("mute").replicas(2).service(80)).await;
+    world.garbage_is_collected().await;
+    for pod in &pods {
+        world.base(pod).fault(Fault::Hang);
+    }
+
+    world.kubectl(&["delete", "deployment", "base", "--wait=false"]).await;
+
+    world.gone(Kind::ModuleDeployment, "mute").await;
+    world.gone(Kind::Service, "mute-service").await;
+    for kind in [Kind::ModuleReplicaSet, Kind::Module] {
+        let left = world.list(kind).await;
+        assert!(left.is_empty(), "{left:#?}");
+    }
+    pods
+}
+
+#[test]
+fn a_base_deployment_whose_agents_are_dead_takes_its_modules_along() {
+    scenario("a_base_with_dead_agents", |world| async move {
+        goes_without_its_agents(&world, base_deployment("base", 2)).await;
+    });
+}
+
+#[test]
+fn modules_do_not_wait_for_the_end_of_slow_pods_with_dead_agents() {
+    scenario("slow_pods_with_dead_agents", |world| async move {
+        let mut manifest = base_deployment("base", 2);
+        manifest["spec"]["template"]["metadata"]["annotations"] = json!({ "rig.koupleless.io/stop": "slow" });
+        manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(90);
+
+        let pods = goes_without_its_agents(&world, manifest).await;
+
+        for pod in &pods {
+            let now = world.get(Kind::Pod, &pod.name).await;
+            assert!(now["metadata"]["deletionTimestamp"].is_string(), "it is still ending: {now:#}");
+        }
+    });
+}
+
+#[test]
+fn a_deletion_in_the_foreground_ends_when_all_is_uninstalled() {
+    scenario("a_deletion_in_the_foreground", |world| async move {
+        let pods = world.bases(2).await;
+        world.deployed(&module("front").replicas(2).service(80)).await;
+        world.garbage_is_collected().await;
+
+        world.kubectl(&["delete", "mddeploy", "front", "--cascade=foreground", "--timeout=30s"]).await;
+
+        nothing_is_left(&world, &pods).await;
+        assert!(pods.iter().all(|pod| world.uninstalls(pod, "front") == 1));
     });
 }
 

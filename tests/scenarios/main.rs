@@ -9,6 +9,7 @@ mod batches;
 mod commands;
 mod deadline;
 mod deletion;
+mod elastic;
 mod faults;
 mod input;
 mod jars;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rig::cluster::{Kind, module, scenario};
+use rig::cluster::{Kind, SOON, module, scenario};
+use serde_json::json;
 
 #[test]
 fn it_follows_the_base_pods_up_and_down() {
@@ -70,6 +71,42 @@ fn whoever_scales_it_is_told() {
         world.completed("all").await;
         let events = world.events("all").await;
         assert!(events.iter().any(|(_, note)| note.contains("replicas")), "somebody has to be told: {events:?}");
+    });
+}
+
+#[test]
+fn a_new_base_gets_its_module_while_a_batch_waits() {
+    scenario("peer_newcomer", |world| async move {
+        let pods = world.bases(3).await;
+        let spec = module("all").replicas(-1).strategy("batchCount", json!(3)).strategy("needConfirm", json!(true));
+        world.deploy(&spec).await;
+        world.progress("all", "WaitingForConfirmation").await;
+        assert_eq!(world.serving(&pods, "all", "1.0.0").len(), 1, "the first install comes in batches too");
+        world.change("all", json!({ "confirmBatchNum": 2 })).await;
+        world.completed("all").await;
+        world.release("all", "2.0.0").await;
+        world.progress("all", "WaitingForConfirmation").await;
+        assert_eq!((world.serving(&pods, "all", "1.0.0").len(), world.serving(&pods, "all", "2.0.0").len()), (2, 1));
+
+        let now = world.scale_bases("base", 4).await;
+
+        let newcomer = now.iter().find(|pod| !pods.contains(pod)).expect("a new one").clone();
+        let look = || async { world.base(&newcomer).serving("all").map(|_| ()).ok_or("nothing".to_owned()) };
+        world.eventually(SOON, "the new base serves", look).await;
+        let waiting = world
+            .until("all", "four, and it waits", |now| {
+                now["status"]["availableReplicas"] == 4
+                    && now["status"]["releaseStatus"]["progress"] == "WaitingForConfirmation"
+            })
+            .await;
+        assert_eq!(waiting["status"]["releaseStatus"]["currentBatch"], 1);
+        assert_eq!((&waiting["spec"]["replicas"], &waiting["spec"]["scaleReplicas"]), (&json!(-1), &json!(4)));
+        assert!(world.serving(&pods, "all", "2.0.0").len() <= 2, "no more than the batch holds: two of four");
+
+        world.change("all", json!({ "confirmBatchNum": 2 })).await;
+        let done = world.completed("all").await;
+        world.until_serving(&now, "all", "2.0.0", 4).await;
+        assert_eq!(done["spec"]["replicas"], -1);
     });
 }
 

@@ -63,6 +63,24 @@ fn the_next_base_is_taken_only_when_the_last_one_gets_traffic_again() {
 }
 
 #[test]
+fn half_of_the_bases_may_be_out_at_a_time_where_the_user_says_so() {
+    scenario("half_of_the_bases", |world| async move {
+        let pods = world.bases(4).await;
+        let spec = module("half").replicas(4).policy("uninstall_then_install").strategy("maxUnavailable", json!("50%"));
+        world.deployed(&spec).await;
+        world.jar("half", "2.0.0", Behaviour::ok().slow(Duration::from_secs(1)));
+        let began = world.now();
+
+        world.release("half", "2.0.0").await;
+        world.completed("half").await;
+
+        world.until_serving(&pods, "half", "2.0.0", 4).await;
+        // Two of four, and no fewer: at some moment two were out together.
+        assert_eq!(world.timeline(&pods, "half").least_serving(began), 2);
+    });
+}
+
+#[test]
 fn beside_each_other_the_old_version_serves_until_the_new_one_does() {
     scenario("beside_each_other", |world| async move {
         let pods = world.bases(2).await;

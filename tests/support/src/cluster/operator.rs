@@ -1,6 +1,10 @@
 //! The operator of a scenario.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use module_controller::{
     api::Delivery,
@@ -9,12 +13,21 @@ use module_controller::{
         session::Care,
     },
     controllers::{
+        census::Census,
         context::Settings,
         run::{Scope, run},
     },
-    runtime::{health::Readiness, metrics::Metrics, ops::Ops},
+    runtime::{
+        health::{Readiness, serve_metrics},
+        metrics::Metrics,
+        ops::Ops,
+    },
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{World, shared};
@@ -29,13 +42,26 @@ const STOPPING: Duration = Duration::from_secs(20);
 pub struct Operator {
     task: JoinHandle<()>,
     stop: CancellationToken,
+    /// Where it serves its metrics.
+    metrics: SocketAddr,
 }
 
 impl World {
-    /// Starts the operator, as a new process would: it knows nothing.
+    /// Starts the operator, as a new process would: it knows nothing. As with a role in one namespace, it reads no nodes.
     pub async fn start_operator(&self) {
+        self.start(false).await;
+    }
+
+    /// As [`World::start_operator`], with a role that lets it read nodes.
+    pub async fn start_operator_with_nodes(&self) {
+        self.start(true).await;
+    }
+
+    async fn start(&self, nodes: bool) {
         let client = shared::client().await;
-        let metrics = Arc::new(Metrics::new());
+        let (metrics, census) = (Arc::new(Metrics::new()), Arc::new(Census::default()));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let served = listener.local_addr().expect("its address");
         let bounds = Bounds {
             connect: Duration::from_secs(1),
             query: Duration::from_secs(1),
@@ -46,11 +72,12 @@ impl World {
         };
         let scope = Scope {
             namespace: Some(self.inner.namespace.clone()),
+            nodes,
             ops: Ops::new(client, 32, Arc::clone(&metrics), "scenario".to_owned()),
             arklet: Arklet::new(bounds).expect("an HTTP client"),
-            metrics,
+            metrics: Arc::clone(&metrics),
             readiness: Arc::new(Readiness::new()),
-            census: Arc::default(),
+            census: Arc::clone(&census),
             settings: Settings {
                 care: CARE,
                 watch_seconds: 60,
@@ -60,9 +87,25 @@ impl World {
             },
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(scope, stop.clone()));
-        let former = self.inner.operator.lock().await.replace(Operator { task, stop });
+        let (working, counting, serving) = (stop.clone(), stop.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            let counted = census.keep(Arc::clone(&metrics), counting);
+            let (.., ended) = tokio::join!(run(scope, working), counted, serve_metrics(listener, metrics, serving));
+            ended.expect("metrics are served to the end");
+        });
+        let former = self.inner.operator.lock().await.replace(Operator { task, stop, metrics: served });
         assert!(former.is_none(), "the operator runs already");
+    }
+
+    /// The value of a series in the running operator's `/metrics`, named as there: `name{label="value",...}`.
+    pub async fn gauge(&self, series: &str) -> Option<f64> {
+        let address = self.inner.operator.lock().await.as_ref().expect("an operator runs").metrics;
+        let mut stream = TcpStream::connect(address).await.expect("metrics are served");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let line = answer.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
     }
 
     /// Stops the operator in good order.
