@@ -216,7 +216,7 @@ fn plan_leaving(view: &ModuleView<'_>, since: i64, now: i64) -> ModulePlan {
 
 fn leaving_because(view: &ModuleView<'_>, since: i64, now: i64) -> Option<Because> {
     let told = view.told.as_ref()?;
-    let silent_for = now - told.silent_since?.max(since);
+    let silent_for = told.silent_since.map_or(0, |silent| now - silent.max(since));
     if silent_for >= BLOCKED_AFTER_MS {
         return Some(Because {
             reason: "DeletionBlocked",

@@ -128,6 +128,17 @@ fn leaving_takes_the_label_off_drains_and_waits_for_the_uninstall() {
 }
 
 #[test]
+fn a_refused_uninstall_is_said_at_once() {
+    let refused = Verdict::Failed("java.lang.IllegalStateException: busy".into());
+    for told in [told(refused.clone(), NOW), silent(refused, NOW - 5_000)] {
+        let plan = plan_module(&ModuleView { deleting: Some(NOW - 2_000), told, ..view() }, NOW);
+        let because = plan.because.expect("a reason");
+        assert_eq!((because.reason, plan.release, plan.write), ("UninstallFailed", false, true));
+        assert!(because.message.contains("busy"), "{}", because.message);
+    }
+}
+
+#[test]
 fn a_silent_agent_blocks_the_deletion_and_says_so() {
     let blocked = ModuleView { deleting: Some(NOW - 20_000), told: silent(Verdict::Unknown, NOW - 90_000), ..view() };
     let plan = plan_module(&blocked, NOW);

@@ -343,10 +343,11 @@ fn verdict_of(wish: &Wish, wishes: &[Wish], observation: Observation<'_>, histor
             .iter()
             .any(|other| other.module != wish.module && other.version == wish.version && other.kind == WishKind::Run);
         let gone = state == Some(None) && record.is_some_and(|record| record.uninstall_answered);
-        return if contested || wanted_by_other || gone {
-            Verdict::Released
-        } else {
-            failed_or(record, Verdict::Waiting)
+        return match state {
+            _ if contested || wanted_by_other || gone => Verdict::Released,
+            // A biz without Spring is gone although its uninstall ends in an error: the list tells.
+            None => Verdict::Waiting,
+            Some(_) => failed_or(record, Verdict::Waiting),
         };
     }
     if contested {

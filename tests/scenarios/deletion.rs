@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rig::{
-    arklet_sim::{Behaviour, Fault},
+    arklet_sim::{Behaviour, Command, Fault},
     cluster::{BasePod, Kind, SOON, World, base_deployment, condition, module, scenario, text},
 };
 use serde_json::{Value, json};
@@ -243,6 +243,51 @@ fn a_deployment_without_a_base_can_go() {
 }
 
 #[test]
+fn a_peer_deployment_that_has_lost_its_base_deployment_can_go() {
+    scenario("a_peer_deployment_that_has_lost", |world| async move {
+        let pods = world.bases(2).await;
+        world.deployed(&module("lost").replicas(-1)).await;
+        world.garbage_is_collected().await;
+        world.kubectl(&["delete", "deployment", "base", "--cascade=orphan"]).await;
+        let shown = world.until_condition("lost", "Progressing", "False", "BaseDeploymentNotFound").await;
+        assert!(text(&shown, "/message").contains("create it"), "{shown}");
+        let left = world.deployment("lost").await;
+        assert_eq!(left["metadata"]["finalizers"].as_array().map(Vec::len), Some(2), "{left:#}");
+        assert_eq!(world.serving(&pods, "lost", "1.0.0").len(), 2, "its pods are still there, and serve");
+
+        world.undeploy("lost").await;
+
+        nothing_is_left(&world, &pods).await;
+        assert!(pods.iter().all(|pod| world.uninstalls(pod, "lost") == 1));
+    });
+}
+
+#[test]
+fn a_refused_uninstall_is_told_and_tried_again() {
+    scenario("a_refused_uninstall", |world| async move {
+        let pods = world.bases(1).await;
+        world.deployed(&module("clings")).await;
+        let base = world.base(&pods[0]);
+        for _ in 0..2 {
+            base.fault_once(Command::Uninstall, Fault::Throws("java.lang.IllegalStateException: busy".to_owned()));
+        }
+
+        world.delete(Kind::ModuleDeployment, "clings").await;
+
+        let told = |modules: &[Value]| {
+            modules.len() == 1
+                && modules[0]["status"]["reason"] == "UninstallFailed"
+                && text(&modules[0], "/status/message").contains("busy")
+        };
+        world.until_modules("clings", "one that can't be uninstalled", told).await;
+        assert_eq!(base.list().len(), 1, "what isn't uninstalled isn't let go");
+        world.gone(Kind::ModuleDeployment, "clings").await;
+        nothing_is_left(&world, &pods).await;
+        assert_eq!(world.uninstalls(&pods[0], "clings"), 3);
+    });
+}
+
+#[test]
 fn a_module_deleted_by_hand_is_replaced() {
     scenario("a_module_deleted", |world| async move {
         let pods = world.bases(1).await;
@@ -289,9 +334,15 @@ fn what_others_take_off_comes_back() {
         world.deployed(&module("mine").service(80)).await;
         world.until_traffic(&[&pods[0]], "mine").await;
 
-        let off = json!({ "metadata": { "labels": { "module.koupleless.io/mine": null } } });
-        world.patch(Kind::Pod, &pods[0].name, off).await;
+        let wrong = json!({ "module.koupleless.io/mine": null, "koupleless.io/module-instance-count": "9" });
+        world.patch(Kind::Pod, &pods[0].name, json!({ "metadata": { "labels": wrong } })).await;
         world.until_traffic(&[&pods[0]], "mine").await;
+        let counted = || async {
+            let pod = world.get(Kind::Pod, &pods[0].name).await;
+            let count = text(&pod, "/metadata/labels/koupleless.io~1module-instance-count").to_owned();
+            if count == "1" { Ok(()) } else { Err(count) }
+        };
+        world.eventually(SOON, "the pod's modules are counted again", counted).await;
 
         let bare = json!({ "metadata": { "finalizers": null, "ownerReferences": null } });
         world.patch(Kind::ModuleDeployment, "mine", bare).await;

@@ -14,6 +14,56 @@ use self::{
     user::Event,
     world::{Setup, World},
 };
+use super::{Command, Outcome, State};
+use crate::{
+    arklet::{
+        client::UninstallOutcome,
+        wire::{Biz, BizState},
+    },
+    domain::{
+        policy::UpgradePolicy,
+        slot::{Verdict, Wish, WishKind},
+    },
+};
+
+#[test]
+fn a_refused_uninstall_is_told_and_tried_again_later() {
+    let listed = || {
+        let biz = Biz { name: "m".into(), version: "1".into(), state: BizState::Activated, web_context_path: None };
+        Outcome::Looked(Ok(vec![biz]))
+    };
+    let mut state = State::new("pod", 600_000, None);
+    let leaves = Wish {
+        module: "md".into(),
+        owner: "d".into(),
+        version: "1".into(),
+        url: String::new(),
+        revision: 1,
+        created: 0,
+        policy: UpgradePolicy::default(),
+        own_versions: vec!["1".into()],
+        mates: vec![],
+        kind: WishKind::Leave { drained: true },
+    };
+    state.wish("m", leaves);
+    assert_eq!(state.next(0), [Command::Look]);
+    state.done(&Command::Look, listed(), 0);
+    let uninstall = Command::Uninstall { name: "m".into(), version: "1".into() };
+    let mut now = 0;
+    for failures in 1..5 {
+        assert_eq!(state.next(now), [uninstall.clone()]);
+        state.done(&uninstall, Outcome::Uninstalled(UninstallOutcome::Failed("busy".into())), now);
+        assert_eq!(state.next(now), [Command::Look], "it may be gone all the same");
+        assert_eq!(state.report("m", "md", now).map(|told| told.verdict), Some(Verdict::Waiting));
+        state.done(&Command::Look, listed(), now);
+        assert_eq!(state.next(now), [], "it isn't, so later again");
+        let told = state.report("m", "md", now).map(|told| told.verdict);
+        assert_eq!(told, Some(Verdict::Failed("busy".into())));
+        let later = state.deadline(now);
+        assert!(later - now >= 1_000 << (failures - 1), "{failures}: {}", later - now);
+        now = later;
+    }
+}
 
 fn event() -> impl Strategy<Value = Event> {
     let slot = 0usize..2;

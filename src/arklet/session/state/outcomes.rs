@@ -336,9 +336,12 @@ fn note_listed(slot: &mut Slot, versions: Option<&BTreeMap<String, BizState>>) {
     }
 }
 
-/// What a list shows as active has no failure left.
+/// What is to run and a list shows as active has no failure left. One that is to leave and is active has: its uninstall
+/// was refused.
 fn forgive_active(slot: &mut Slot, versions: Option<&BTreeMap<String, BizState>>) {
-    for (version, record) in &mut slot.history {
+    let wishes = &slot.wishes;
+    let runs = |version: &str| wishes.iter().any(|wish| wish.version == version && wish.kind == WishKind::Run);
+    for (version, record) in slot.history.iter_mut().filter(|(version, _)| runs(version)) {
         if versions.and_then(|versions| versions.get(version)) == Some(&BizState::Active) {
             (record.failures, record.retry_at, record.error) = (0, None, None);
         }

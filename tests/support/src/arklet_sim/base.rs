@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::config::{BaseConfig, Behaviour, Fault};
+use super::operate::Parameters;
 use super::record::{Call, Change, Command, Counts, MAX_CALLS};
 use super::state::{BaseState, BizView, Injected, Note, State};
 use super::{Shared, lock};
@@ -57,7 +58,8 @@ impl BaseCell {
     }
 
     /// Counts and logs a command as it arrives.
-    pub(super) fn record(&self, shared: &Shared, command: Command, name: &str, version: &str) {
+    pub(super) fn record(&self, shared: &Shared, command: Command, parameters: &Parameters) {
+        let text = |parameter: &Option<String>| parameter.clone().unwrap_or_default();
         let mut state = lock(&self.state);
         state.counts.count(command);
         lock(&shared.ledger).totals.count(command);
@@ -71,8 +73,9 @@ impl BaseCell {
             at: shared.started.elapsed(),
             incarnation: state.incarnation,
             command,
-            name: name.to_owned(),
-            version: version.to_owned(),
+            name: text(&parameters.biz_name),
+            version: text(&parameters.biz_version),
+            url: text(&parameters.biz_url),
         };
         state.calls.push_back(call);
     }

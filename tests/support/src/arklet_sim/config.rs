@@ -193,6 +193,8 @@ pub enum Fault {
     Truncated,
     /// The command is carried out after this time.
     Delay(Duration),
+    /// The agent answers that the command threw this, and carries nothing out.
+    Throws(String),
     /// An error page with status 500 instead.
     Status500,
     /// 200 with a body that isn't JSON instead.

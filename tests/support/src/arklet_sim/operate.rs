@@ -21,7 +21,7 @@ use super::state::{BaseState, Note};
 pub(super) struct Parameters {
     pub(super) biz_name: Option<String>,
     pub(super) biz_version: Option<String>,
-    biz_url: Option<String>,
+    pub(super) biz_url: Option<String>,
     install_strategy: Option<String>,
     #[serde(rename = "async")]
     asynchronous: bool,

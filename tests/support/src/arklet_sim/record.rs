@@ -74,6 +74,8 @@ pub struct Call {
     pub name: String,
     /// `bizVersion`, empty for questions.
     pub version: String,
+    /// `bizUrl`, empty unless something is installed.
+    pub url: String,
 }
 
 /// How often what was asked for and what came of it.

@@ -13,6 +13,7 @@ use super::config::Fault;
 use super::http::{self, Incoming};
 use super::operate::{Parameters, Request};
 use super::record::Command;
+use super::reply;
 use super::state::{BaseState, LOOPS};
 
 /// Accepts for ever. All connections end with this future.
@@ -82,8 +83,7 @@ async fn command(
     let Some(parameters) = Parameters::parse(body) else {
         return http::until_gone(&mut stream).await;
     };
-    let (name, version) = (parameters.biz_name.clone(), parameters.biz_version.clone());
-    base.record(&shared, command, name.as_deref().unwrap_or_default(), version.as_deref().unwrap_or_default());
+    base.record(&shared, command, &parameters);
     let fault = base.change(&shared, |state| state.fault_for(command));
     let request = Request { base: Arc::clone(&base), shared: Arc::clone(&shared), command, parameters };
     match fault {
@@ -139,6 +139,7 @@ async fn misbehave(fault: Fault, mut stream: TcpStream, request: Request, event_
                 http::say(stream, &http::framed(&answer)).await;
             }
         }
+        Fault::Throws(cause) => http::say(stream, &http::framed(&reply::threw(&cause, &[&cause]))).await,
         Fault::Status500 => {
             http::say(stream, b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\nout of order")
                 .await;

@@ -348,6 +348,7 @@ async fn faults_instead_of_answers() {
     for (fault, start) in [
         (Fault::Status500, "HTTP/1.1 500 "),
         (Fault::Garbage, "HTTP/1.1 200 OK\r\n\r\n<html>"),
+        (Fault::Throws("no".into()), "HTTP/1.1 200 OK\r\n\r\n{\"code\":\"CMD_PROCESS_INTERNAL_ERROR\""),
         (Fault::Redirect("http://x/".into()), "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://x/\r\n"),
     ] {
         base.fault(fault);
