@@ -367,6 +367,31 @@ fn another_try_goes_through_every_batch_and_its_confirmation_again() {
 }
 
 #[test]
+fn a_confirmation_from_before_the_release_is_named_with_what_to_do_about_it() {
+    let (old, new) = (set_of(1, "1.0.0", 2), set_of(2, "2.0.0", 1));
+    for (confirm, baseline, says) in [
+        (0, "0", "batch 1 of 3 is available; set spec.confirmBatchNum to 1 to go on"),
+        (3, "3", "spec.confirmBatchNum is 3 from before this release, which doesn't count; set it to 1 to go on"),
+        (1, "1", "which doesn't count; set it to 0 and then to 1 to go on"),
+    ] {
+        let mut waiting = releasing(0, false);
+        (waiting.spec.replicas, waiting.spec.scale_replicas) = (Some(3), Some(3));
+        waiting.spec.confirm_batch_num = Some(confirm);
+        waiting.metadata.annotations.get_or_insert_default().insert(annotation::SCALE_BASELINE.to_owned(), "3".into());
+        let strategy = waiting.spec.operation_strategy.get_or_insert_default();
+        (strategy.batch_count, strategy.need_confirm) = (Some(3), Some(true));
+        let mut new = new.clone();
+        new.metadata.annotations.get_or_insert_default().insert(annotation::CONFIRM_BASELINE.into(), baseline.into());
+        let plan = plan_for(&waiting, vec![view_of(&old, 2, 2), view_of(&new, 1, 1)], all_available());
+        let shown = condition(&plan, "Progressing");
+        assert_eq!(shown.reason.as_deref(), Some("WaitingForConfirmation"), "{confirm}");
+        assert!(shown.message.as_deref().unwrap_or_default().ends_with(says), "{confirm}: {shown:?}");
+        let told = plan.events.iter().find(|event| event.1 == "WaitingForConfirmation").map(|event| &event.2);
+        assert_eq!(told, shown.message.as_ref(), "the Event says the same");
+    }
+}
+
+#[test]
 fn a_template_that_was_just_corrected_gets_its_time() {
     let (old, new) = (set_of(1, "1.0.0", 2), set_of(2, "2.0.0", 1));
     let mut late = releasing(90, true);

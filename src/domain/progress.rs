@@ -48,6 +48,8 @@ pub struct Facts<'a> {
     pub release: Option<&'a Release>,
     /// `spec.paused` keeps a changed template from becoming a revision.
     pub held: bool,
+    /// `spec.confirmBatchNum` as it stands.
+    pub confirm: u32,
     /// The revision that runs instead, after a release was rolled back.
     pub back: Option<&'a str>,
     /// How the release gets on.
@@ -71,6 +73,7 @@ impl<'a> Facts<'a> {
             newest_name: None,
             release: None,
             held: false,
+            confirm: view.deployment.spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
             back: None,
             deadline: None,
             reports: &view.reports,
@@ -166,11 +169,9 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
             (ConditionStatus::True, "Restarting", format!("{done} of {} restarted", facts.desired))
         }
         Progress::Completed => (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available")),
-        Progress::WaitingForConfirmation => (
-            ConditionStatus::Unknown,
-            "WaitingForConfirmation",
-            format!("{batch} is available; set spec.confirmBatchNum to {} to go on", release.batch),
-        ),
+        Progress::WaitingForConfirmation => {
+            (ConditionStatus::Unknown, "WaitingForConfirmation", what_to_confirm(facts, release))
+        }
         Progress::Paused if release.held => {
             (ConditionStatus::Unknown, "DeploymentPaused", "spec.paused holds the release".to_owned())
         }
@@ -181,6 +182,19 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
             (ConditionStatus::True, "ReplicaSetUpdated", format!("{name}: {batch} is under way"))
         }
     }
+}
+
+/// What a release waits for that waits for a confirmation.
+pub fn what_to_confirm(facts: &Facts<'_>, release: &Release) -> String {
+    let (had, batch) = (facts.confirm, release.batch);
+    let stale = format!("spec.confirmBatchNum is {had} from before this release, which doesn't count;");
+    let order = match had {
+        // It counts once it has been seen to differ.
+        _ if had == batch => format!("{stale} set it to 0 and then to {batch}"),
+        _ if had > batch => format!("{stale} set it to {batch}"),
+        _ => format!("set spec.confirmBatchNum to {batch}"),
+    };
+    format!("batch {batch} of {} is available; {order} to go on", release.batches)
 }
 
 /// The failure that others tell of, as the end of a sentence.

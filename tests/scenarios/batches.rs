@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rig::cluster::{Kind, condition, module, scenario};
-use serde_json::json;
+use rig::cluster::{BasePod, Kind, World, condition, module, scenario, text};
+use serde_json::{Value, json};
 
 #[test]
 fn a_batch_waits_for_its_confirmation() {
@@ -35,6 +35,60 @@ fn a_batch_waits_for_its_confirmation() {
         world.change("care", json!({ "confirmBatchNum": 1 })).await;
         world.completed("care").await;
         world.until_serving(&pods, "care", "2.0.0", 4).await;
+    });
+}
+
+/// Three batches on three bases that each wait, with a confirmation that stands there from the beginning.
+async fn with_a_stale_confirmation(world: &World, name: &str, confirm: u32) -> Vec<BasePod> {
+    let pods = world.bases(3).await;
+    let spec = module(name).replicas(3).strategy("batchCount", json!(3)).strategy("needConfirm", json!(true));
+    world.deploy(&spec.field("confirmBatchNum", json!(confirm))).await;
+    until_waiting(world, name, 1).await;
+    assert_eq!(world.serving(&pods, name, "1.0.0").len(), 1, "what stood there before confirms nothing");
+    pods
+}
+
+/// Waits until a batch waits for its confirmation, and gives what is said of it.
+async fn until_waiting(world: &World, name: &str, batch: u32) -> String {
+    let waits = |now: &Value| {
+        let release = &now["status"]["releaseStatus"];
+        release["progress"] == "WaitingForConfirmation" && release["currentBatch"] == batch
+    };
+    let now = world.until(name, &format!("batch {batch} waits"), waits).await;
+    text(&condition(&now, "Progressing").expect("Progressing"), "/message").to_owned()
+}
+
+#[test]
+fn a_confirmation_from_before_the_release_does_not_count_and_a_new_one_does() {
+    scenario("a_stale_confirmation", |world| async move {
+        let pods = with_a_stale_confirmation(&world, "early", 3).await;
+        let said = world.event("early", "WaitingForConfirmation").await;
+        assert!(said.contains("is 3 from before this release") && said.contains("set it to 1"), "{said}");
+
+        world.change("early", json!({ "confirmBatchNum": 1 })).await;
+
+        until_waiting(&world, "early", 2).await;
+        world.no_writes_for(Duration::from_secs(2)).await;
+        assert_eq!(world.serving(&pods, "early", "1.0.0").len(), 2, "on to the second batch only");
+        world.change("early", json!({ "confirmBatchNum": 2 })).await;
+        world.completed("early").await;
+    });
+}
+
+#[test]
+fn who_confirms_with_the_number_that_stands_there_is_told_what_to_do() {
+    scenario("the_same_confirmation", |world| async move {
+        let pods = with_a_stale_confirmation(&world, "same", 1).await;
+        let message = until_waiting(&world, "same", 1).await;
+        assert!(message.contains("set it to 0 and then to 1"), "{message}");
+
+        world.change("same", json!({ "confirmBatchNum": 0 })).await;
+        let message = until_waiting(&world, "same", 1).await;
+        assert!(message.ends_with("set spec.confirmBatchNum to 1 to go on"), "{message}");
+        world.change("same", json!({ "confirmBatchNum": 1 })).await;
+
+        until_waiting(&world, "same", 2).await;
+        assert_eq!(world.serving(&pods, "same", "1.0.0").len(), 2);
     });
 }
 
@@ -101,6 +155,22 @@ fn a_paused_deployment_scales_and_does_not_release() {
         world.change("hold", json!({ "paused": false })).await;
         world.completed("hold").await;
         world.until_serving(&pods, "hold", "2.0.0", 3).await;
+    });
+}
+
+#[test]
+fn what_is_created_paused_begins_when_it_is_not() {
+    scenario("created_paused", |world| async move {
+        let pods = world.bases(2).await;
+        world.deploy(&module("later").replicas(2).field("paused", json!(true))).await;
+        world.until_condition("later", "Progressing", "Unknown", "DeploymentPaused").await;
+        world.no_writes_for(Duration::from_secs(2)).await;
+        assert!(world.list(Kind::Module).await.is_empty());
+
+        world.change("later", json!({ "paused": false })).await;
+
+        world.completed("later").await;
+        world.until_serving(&pods, "later", "1.0.0", 2).await;
     });
 }
 

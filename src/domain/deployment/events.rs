@@ -6,7 +6,7 @@ use super::{Told, View, number};
 use crate::{
     api::ModuleInfo,
     domain::{
-        progress::{Facts, why_rolled_back},
+        progress::{Facts, what_to_confirm, why_rolled_back},
         release::Progress,
     },
 };
@@ -30,14 +30,9 @@ pub fn events(view: &View<'_>, facts: &Facts<'_>, module: &ModuleInfo) -> Vec<To
             Progress::Completed => {
                 events.push((false, "ReleaseCompleted", format!("{what} is available on every wanted base")));
             }
-            Progress::WaitingForConfirmation => events.push((
-                false,
-                "WaitingForConfirmation",
-                format!(
-                    "batch {0} of {1} is available; set spec.confirmBatchNum to {0} to go on",
-                    release.batch, release.batches
-                ),
-            )),
+            Progress::WaitingForConfirmation => {
+                events.push((false, "WaitingForConfirmation", what_to_confirm(facts, release)));
+            }
             Progress::Aborted => events.push((true, "RolledBack", why_rolled_back(facts))),
             Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating => {}
         }
