@@ -38,6 +38,30 @@ fn delete_module_uninstalls_here_and_another_base_takes_over() {
 }
 
 #[test]
+fn delete_module_directly_drops_a_healthy_one_and_what_runs_is_taken_over() {
+    scenario("delete_module_directly", |world| async move {
+        let pods = world.bases(1).await;
+        world.deployed(&module("flip").service(80)).await;
+        let dropped = world.modules("flip").await[0].clone();
+        let began = world.now();
+
+        label(&world, Kind::Module, text(&dropped, "/metadata/name"), "delete-module-directly").await;
+
+        world
+            .until_modules("flip", "another one, available", |modules| {
+                modules.len() == 1
+                    && modules[0]["metadata"]["uid"] != dropped["metadata"]["uid"]
+                    && modules[0]["status"]["status"] == "Available"
+            })
+            .await;
+        world.completed("flip").await;
+        assert_eq!((world.installs(&pods[0], "flip"), world.uninstalls(&pods[0], "flip")), (1, 0));
+        assert!(world.timeline(&pods, "flip").never_interrupted(began));
+        world.until_traffic(&[&pods[0]], "flip").await;
+    });
+}
+
+#[test]
 fn delete_pod_moves_the_modules_first_and_then_deletes_the_pod() {
     scenario("delete_pod", |world| async move {
         let pods = world.bases(3).await;

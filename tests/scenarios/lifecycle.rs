@@ -87,7 +87,12 @@ fn minimum_ready_time_is_waited_for() {
             })
             .await;
         assert_eq!(soaking["status"]["releaseStatus"]["progress"], "Executing");
-        world.completed("soak").await;
+        let early = condition(&soaking, "Available").expect("Available");
+        assert_eq!((&early["status"], &early["reason"]), (&json!("False"), &json!("MinimumReplicasUnavailable")));
+        let done = world.completed("soak").await;
+        let late = condition(&done, "Available").expect("Available");
+        assert_eq!((&late["status"], &late["reason"]), (&json!("True"), &json!("MinimumReplicasAvailable")));
+        assert_ne!(late["last_transition_time"], early["last_transition_time"], "it flipped");
         assert!(world.now() - active >= Duration::from_millis(3900), "{:?}", world.now() - active);
     });
 }

@@ -42,6 +42,29 @@ fn kubectl_scale_goes_up_and_down() {
 }
 
 #[test]
+fn a_scale_goes_in_no_batches_and_needs_no_confirmation() {
+    scenario("an_unbatched_scale", |world| async move {
+        let pods = world.bases(4).await;
+        world.deployed(&module("grow").replicas(1)).await;
+        world.release("grow", "2.0.0").await;
+        world.completed("grow").await;
+        let careful = json!({ "useBeta": true, "batchCount": 3, "needConfirm": true });
+        world.change("grow", json!({ "operationStrategy": careful })).await;
+
+        world.kubectl(&["scale", "mddeploy/grow", "--replicas=4"]).await;
+
+        let look = || async {
+            let now = world.deployment("grow").await;
+            let progress = text(&now, "/status/releaseStatus/progress");
+            assert_eq!(progress, "Completed", "a scale is no release");
+            if now["status"]["availableReplicas"] == 4 { Ok(()) } else { Err(format!("{:#}", now["status"])) }
+        };
+        world.eventually(SOON, "four are available", look).await;
+        world.until_serving(&pods, "grow", "2.0.0", 4).await;
+    });
+}
+
+#[test]
 fn a_changed_replicas_field_wins_over_the_scale() {
     scenario("a_changed_replicas_field", |world| async move {
         let pods = world.bases(3).await;

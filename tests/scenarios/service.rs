@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use k8s_openapi::jiff::Timestamp;
 use rig::{
     arklet_sim::Behaviour,
-    cluster::{Kind, SOON, World, module, scenario, text},
+    cluster::{Kind, SOON, World, condition, module, scenario, text},
 };
 use serde_json::{Value, json};
 
@@ -136,7 +137,7 @@ fn a_foreign_one_is_left_alone() {
 
         world.delete(Kind::Service, "bank-service").await;
         until_service(&world, "bank-service", "ours", |now| now["spec"]["ports"][0]["port"] == 80).await;
-        let clean = |now: &Value| rig::cluster::condition(now, "ServiceReady").is_none_or(|c| c["status"] == "True");
+        let clean = |now: &Value| condition(now, "ServiceReady").is_none_or(|c| c["status"] == "True");
         world.until("bank", "the condition is gone", clean).await;
         world.undeploy("bank").await;
         world.gone(Kind::Service, "bank-service").await;
@@ -161,18 +162,33 @@ fn a_foreign_one_survives_the_deployment() {
     });
 }
 
+/// Waits until what is created is younger than `older`: ages count in whole seconds.
+async fn another_second_than(world: &World, older: &Value) {
+    let born: Timestamp = text(older, "/metadata/creationTimestamp").parse().expect("a time");
+    let later = || async {
+        let now = Timestamp::now();
+        if now.as_second() > born.as_second() { Ok(()) } else { Err(format!("{now}")) }
+    };
+    world.eventually(SOON, "another second", later).await;
+}
+
 #[test]
 fn two_deployments_share_it_and_the_last_one_takes_it_along() {
     scenario("two_deployments_share", |world| async move {
         let pods = world.bases(2).await;
-        world.deployed(&module("a").of("both").service(80)).await;
-        world.deployed(&module("b").of("both").version("2.0.0").service(80)).await;
+        let older = world.deployed(&module("a").of("both").service(80)).await;
+        another_second_than(&world, &older).await;
+        world.deployed(&module("b").of("both").version("2.0.0").service(81)).await;
 
         let both = until_service(&world, "both-service", "two owners", |now| {
             now["metadata"]["ownerReferences"].as_array().map(Vec::len) == Some(2)
         })
         .await;
         until_endpoints(&world, "both", "both bases", |now| now.len() == pods.len()).await;
+        let clash = world.until_condition("b", "ServiceReady", "False", "PortClash").await;
+        assert!(text(&clash, "/message").contains("use the same ports"), "{clash}");
+        assert_eq!(both["spec"]["ports"][0]["port"], 80, "the older one decides");
+        assert_eq!(condition(&world.deployment("a").await, "ServiceReady"), None);
 
         world.undeploy("a").await;
         let one = until_service(&world, "both-service", "one owner", |now| {
@@ -180,7 +196,12 @@ fn two_deployments_share_it_and_the_last_one_takes_it_along() {
         })
         .await;
         assert_eq!(one["metadata"]["uid"], both["metadata"]["uid"]);
-        assert_eq!(one["spec"]["ports"], both["spec"]["ports"]);
+        until_service(&world, "both-service", "the port of who is left", |now| {
+            now["spec"]["ports"][0]["port"] == 81
+                && now.pointer("/spec/ports/0/nodePort") == both.pointer("/spec/ports/0/nodePort")
+        })
+        .await;
+        world.until("b", "no clash", |now| condition(now, "ServiceReady").is_none()).await;
         until_endpoints(&world, "both", "one base", |now| now.len() == 1).await;
 
         world.undeploy("b").await;

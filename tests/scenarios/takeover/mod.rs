@@ -177,6 +177,59 @@ fn a_release_that_v1_paused_waits_for_its_confirmation() {
 }
 
 #[test]
+fn a_scale_that_v1_paused_is_held_until_it_is_confirmed() {
+    scenario_without_operator("takeover_halfgrown", |world| async move {
+        let pods = world.bases(3).await;
+        let mut strategy = strategy();
+        (strategy["batchCount"], strategy["needConfirm"]) = (json!(2), json!(true));
+        let status = json!({
+            "conditions": conditions(1),
+            "releaseStatus": {
+                "batchProgress": "Completed", "currentBatch": 1, "lastTransitionTime": V1_TIME,
+                "originalDeltaReplicas": 2, "progress": "Paused", "realBatchCount": 2,
+            },
+        });
+        // It was finished with one, and grew by one of two.
+        let old = Old::with(&world, "halfgrown", "1.0.0", 3, strategy, status).await;
+        old.set(1, "1.0.0", 2).await;
+        for pod in &pods[..2] {
+            old.module(1, "1.0.0", pod).await;
+        }
+
+        world.start_operator().await;
+        world.progress("halfgrown", "WaitingForConfirmation").await;
+        world.no_writes_for(Duration::from_secs(2)).await;
+        assert_eq!(world.serving(&pods, "halfgrown", "1.0.0").len(), 2);
+
+        world.change("halfgrown", json!({ "confirmBatchNum": 1 })).await;
+        world.completed("halfgrown").await;
+        world.until_serving(&pods, "halfgrown", "1.0.0", 3).await;
+        assert!(pods[..2].iter().all(|pod| world.installs(pod, "halfgrown") == 0));
+    });
+}
+
+#[test]
+fn a_peer_deployment_of_v1_without_its_base_deployment_can_go() {
+    scenario_without_operator("takeover_lost", |world| async move {
+        let pods = world.bases(2).await;
+        let old = Old::deployment(&world, "lost", "1.0.0", -1, completed(2, 1)).await;
+        old.set(1, "1.0.0", 2).await;
+        for pod in &pods {
+            old.module(1, "1.0.0", pod).await;
+        }
+        world.garbage_is_collected().await;
+        world.kubectl(&["delete", "deployment", "base", "--cascade=orphan"]).await;
+        world.delete(Kind::ModuleDeployment, "lost").await;
+
+        world.start_operator().await;
+
+        world.gone(Kind::ModuleDeployment, "lost").await;
+        assert!(world.list(Kind::Module).await.is_empty());
+        assert!(pods.iter().all(|pod| world.base(pod).list().is_empty()));
+    });
+}
+
+#[test]
 fn a_deletion_that_hung_under_v1_ends() {
     scenario_without_operator("takeover_deleting", |world| async move {
         let pods = world.bases(2).await;
