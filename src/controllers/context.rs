@@ -14,7 +14,7 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use super::{error::Error, session_world::SessionWorld};
+use super::{error::Error, ordering::Orderings, session_world::SessionWorld};
 use crate::{
     api::{Delivery, Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
     arklet::{
@@ -131,6 +131,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Settings.
     pub settings: Settings,
+    /// Deployments whose orders to their replica sets are being written.
+    pub ordering: Orderings,
     /// Held from looking at bases to taking places on them: two replica sets never take one place.
     pub placing: Mutex<()>,
     /// When the status of an object was last written (milliseconds), by kind and key.
@@ -219,6 +221,7 @@ impl Context {
                 },
                 metrics,
                 settings,
+                ordering: Orderings::default(),
                 placing: Mutex::new(()),
                 written: Mutex::default(),
                 service_reports: Mutex::default(),

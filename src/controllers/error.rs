@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kube::runtime::controller::Action;
@@ -21,9 +21,26 @@ pub enum Error {
     Timeout,
 }
 
+impl Error {
+    /// What the API server says where it refuses to create an object.
+    pub fn refused_creation(&self) -> Option<&str> {
+        match self {
+            Self::Api(error) => error.refused_creation(),
+            Self::Timeout => None,
+        }
+    }
+}
+
 /// Failures in a row by object: nothing is built into the controller runtime.
 #[derive(Default)]
-pub struct Failures(Mutex<HashMap<String, u32>>);
+pub struct Failures(Mutex<HashMap<String, Failing>>);
+
+struct Failing {
+    /// How many tries in a row failed, each after the wait that the last one was given.
+    count: u32,
+    /// When to try again.
+    due: Instant,
+}
 
 impl Failures {
     /// The object was reconciled.
@@ -32,15 +49,40 @@ impl Failures {
     }
 
     /// The object could not be reconciled: when to try again. A conflict is a newer truth on its way, not trouble.
-    pub fn next_try(&self, key: &str, error: &Error) -> Action {
+    ///
+    /// A try before its time, because something else about the object changed, makes the wait no longer: an object with
+    /// much news would soon be looked at every five minutes only.
+    pub fn next_try(&self, key: &str, error: &Error, now: Instant) -> Action {
         if let Error::Api(error) = error
             && (error.is_conflict() || error.is_not_found())
         {
             return Action::requeue(Duration::from_millis(200));
         }
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(key.to_owned()).or_default();
-        *count = count.saturating_add(1);
-        Action::requeue(backoff::after(*count, key))
+        let failing = failures.entry(key.to_owned()).or_insert(Failing { count: 0, due: now });
+        if failing.due <= now {
+            failing.count = failing.count.saturating_add(1);
+            failing.due = now + backoff::after(failing.count, key);
+        }
+        Action::requeue(failing.due - now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_in_the_meantime_makes_the_wait_no_longer() {
+        let (failures, began) = (Failures::default(), Instant::now());
+        let wait = |count| backoff::after(count, "a");
+        let next = |after: Duration| failures.next_try("a", &Error::Timeout, began + after);
+        assert_eq!(next(Duration::ZERO), Action::requeue(wait(1)));
+        for early in [1, 10, 100].map(Duration::from_millis) {
+            assert_eq!(next(early), Action::requeue(wait(1) - early));
+        }
+        assert_eq!(next(wait(1)), Action::requeue(wait(2)));
+        failures.forget("a");
+        assert_eq!(next(wait(1)), Action::requeue(wait(1)));
     }
 }

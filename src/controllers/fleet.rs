@@ -196,6 +196,7 @@ fn placed(index: usize, module: &Module, set: &ModuleReplicaSet) -> Placed {
         module: module.name_any(),
         set: index,
         base: index::base_uid(module).unwrap_or_default().to_owned(),
+        coming: module.metadata.uid.is_none(),
         available: phase_of(module) == Some(Phase::Available),
         leaving: is_leaving(module) || is_ordered_off(module),
         outdated: is_outdated(module, set),

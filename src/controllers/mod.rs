@@ -13,6 +13,7 @@ mod fleet;
 mod module;
 mod module_deployment;
 mod module_replica_set;
+mod ordering;
 pub mod run;
 mod service;
 mod session_world;

@@ -319,7 +319,7 @@ impl Runner<'_> {
         let on_error = move |object: Arc<K>, error: &Error, _: Arc<Context>| {
             let key = key_of(&*object);
             tracing::warn!(controller = name.as_str(), object = key, %error, "reconcile failed, trying again");
-            failures.next_try(&key, error)
+            failures.next_try(&key, error, Instant::now())
         };
         Controller::for_stream(stream::pending(), store)
             .with_config(controller::Config::default().concurrency(self.context.settings.concurrency))

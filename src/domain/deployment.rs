@@ -75,10 +75,20 @@ pub struct Reports {
     pub restarted: Option<u32>,
     /// Failures of Modules: reason and message, the most telling one.
     pub failure: Option<(String, String)>,
+    /// What the API server said when it refused the replica set that is needed next.
+    pub refused: Option<String>,
     /// Why the Service isn't as wanted: reason and message.
     pub service: Option<(String, String)>,
     /// Why the deletion waits: message.
     pub deletion_blocked: Option<String>,
+}
+
+impl Reports {
+    /// Reason and message of what fails.
+    pub fn trouble(&self) -> Option<(&str, &str)> {
+        let refused = self.refused.as_deref().map(|why| (progress::FAILED_CREATE, why));
+        refused.or_else(|| self.failure.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str())))
+    }
 }
 
 /// All that is looked at.
@@ -119,7 +129,7 @@ pub struct Plan {
     pub adopt_base: bool,
     /// A replica set to create.
     pub create: Option<Box<ModuleReplicaSet>>,
-    /// Replica sets to change, in this order and before one is created.
+    /// Replica sets to change, in this order and after one is created.
     pub change: Vec<SetChange>,
     /// Name and UID of replica sets to delete.
     pub delete: Vec<(String, String)>,
@@ -246,11 +256,14 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
         new: course.runs().map_or_else(SetCounts::default, counts),
         old: course.old.iter().map(|&index| counts(index)).collect(),
     };
-    let target = release.target.unwrap_or(sets.new.desired.min(desired.count));
+    // What can't be created takes nothing over: the old ones are scaled, and stay.
+    let target = release.target.filter(|_| view.reports.refused.is_none());
+    let target = target.unwrap_or(sets.new.desired.min(desired.count));
     let rollout = plan_rollout(desired.count, target, &strategy, &sets);
     let wake_at = [release.wake_at(), deadline.at].into_iter().flatten().min().map(|at| at.saturating_mul(1000));
     let mut plan = Plan { wake_at, ..Plan::default() };
     order_sets(&mut plan, view, &course, &rollout, selector);
+    plan.create = plan.create.filter(|_| view.reports.refused.is_none());
     plan.delete = history(view, &revisions, &course);
     plan.adopt_base = !owned_by(deployment, base_uid);
     let completed_now = release.progress == Progress::Completed && !was_completed(deployment, &course.asked_name);

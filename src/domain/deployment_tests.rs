@@ -169,6 +169,36 @@ fn bad_specs_and_missing_bases_are_said_where_the_user_looks() {
 }
 
 #[test]
+fn a_replica_set_that_may_not_be_created_is_told_once_and_takes_nothing_over() {
+    let strict = json!({"operationStrategy": {"upgradePolicy": "uninstall_then_install"}});
+    let newer = json!({"template": {"spec": {"module": {"version": "2.0.0"}}}});
+    let (mut asked, set) = settled();
+    let mut object = json!(asked);
+    merge(&mut object["spec"], &strict);
+    merge(&mut object["spec"], &newer);
+    asked = serde_json::from_value(object).expect("a ModuleDeployment");
+    let without_trouble = plan_for(&asked, vec![view_of(&set, 2, 2)], all_available());
+    assert!(without_trouble.create.is_some());
+    assert_eq!(without_trouble.change[0].patch["spec"]["replicas"], 1);
+
+    let refused = Reports { refused: Some("exceeded quota".to_owned()), ..all_available() };
+    let plan = plan_for(&asked, vec![view_of(&set, 2, 2)], refused.clone());
+    assert!(plan.create.is_none());
+    assert!(plan.change.iter().all(|change| change.patch["spec"]["replicas"].is_null()), "{:?}", plan.change);
+    let failure = condition(&plan, "ReplicaFailure");
+    assert_eq!((failure.status.as_str(), failure.reason.as_deref()), ("True", Some("FailedCreate")));
+    assert_eq!(failure.message.as_deref(), Some("exceeded quota"));
+    let told = |plan: &Plan| plan.events.iter().any(|(_, reason, _)| *reason == "FailedCreate");
+    assert!(told(&plan));
+
+    asked.status = plan.status;
+    assert!(!told(&plan_for(&asked, vec![view_of(&set, 2, 2)], refused)));
+    let later = plan_for(&asked, vec![view_of(&set, 2, 2)], all_available());
+    let conditions = later.status.expect("a status").conditions;
+    assert_eq!(crate::api::condition::find(&conditions, "ReplicaFailure"), None);
+}
+
+#[test]
 fn deleting_works_from_any_state_and_orphaning_touches_nothing() {
     let (mut deployment, set) = settled();
     deployment.metadata.deletion_timestamp = Some(crate::runtime::clock::timestamp(NOW));

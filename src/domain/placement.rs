@@ -88,6 +88,8 @@ pub struct Placed {
     pub set: usize,
     /// UID of its base pod.
     pub base: String,
+    /// The API server hasn't confirmed its creation yet, and may refuse it.
+    pub coming: bool,
     /// Its status says Available.
     pub available: bool,
     /// It has a deletionTimestamp, or this process has deleted it.
@@ -480,7 +482,8 @@ impl<'a> Planner<'a> {
     /// Modules that the newest set wants, that don't exist yet and that have a place.
     fn not_yet_there(&self, newest: usize) -> usize {
         let unplaced = self.result.unplaced.get(&newest).copied().unwrap_or(0) as usize;
-        (self.fleet.sets[newest].desired as usize).saturating_sub(self.live(newest).len() + unplaced)
+        let there = self.live(newest).iter().filter(|placed| !placed.coming).count();
+        (self.fleet.sets[newest].desired as usize).saturating_sub(there + unplaced)
     }
 
     fn rank(&self, placed: &Placed, replaced_by: Option<usize>) -> Rank {
@@ -508,11 +511,12 @@ impl<'a> Planner<'a> {
         let Some(newest) = replaced_by else { return Class::Plain };
         let sibling =
             self.fleet.modules.iter().find(|other| other.set == newest && other.base == placed.base && !other.leaving);
-        let comes = self.result.create.iter().any(|(set, base)| *set == newest && *base == placed.base);
+        let comes = sibling.is_some_and(|sibling| sibling.coming)
+            || self.result.create.iter().any(|(set, base)| *set == newest && *base == placed.base);
         match (self.fleet.policy, sibling) {
+            // Created in this very step, or by another reconciler: once it exists, the old one may go.
+            (UpgradePolicy::UninstallThenInstall, _) if comes => Class::PairedTooEarly,
             (UpgradePolicy::UninstallThenInstall, Some(_)) => Class::Paired,
-            // Created in this very step by another reconciler: once it exists, the old one may go.
-            (UpgradePolicy::UninstallThenInstall, None) if comes => Class::PairedTooEarly,
             (UpgradePolicy::InstallThenUninstall, Some(sibling)) if sibling.available => Class::Paired,
             (UpgradePolicy::InstallThenUninstall, Some(_)) => Class::PairedTooEarly,
             (UpgradePolicy::InstallThenUninstall, None) if comes => Class::PairedTooEarly,

@@ -21,6 +21,7 @@ fn placed(set: usize, base: &str, available: bool) -> Placed {
         module: format!("m{set}-{base}"),
         set,
         base: format!("uid-{base}"),
+        coming: false,
         available,
         leaving: false,
         stuck: false,
@@ -110,6 +111,16 @@ fn only_as_many_old_ones_are_taken_over_as_there_are_too_many() {
         let fleet = Fleet { total: Some(total), ..fleet(policy, &[kept, 1], old(), bases) };
         let places: Vec<_> = place.map(|place| (1, place)).into_iter().collect();
         assert_eq!(created(&plan_placement(&fleet)), places, "{policy:?} {kept} of {total}");
+    }
+}
+
+#[test]
+fn an_old_one_waits_until_the_creation_of_its_successor_is_confirmed() {
+    for (coming, gone) in [(true, vec![]), (false, vec!["m0-a"])] {
+        let successor = Placed { coming, ..placed(1, "a", false) };
+        let modules = vec![placed(0, "a", true), placed(0, "b", true), successor];
+        let fleet = fleet(STRICT, &[1, 1], modules, vec![base("a", 1), base("b", 1)]);
+        assert_eq!(deleted(&plan_placement(&fleet)), gone, "coming: {coming}");
     }
 }
 
@@ -330,7 +341,7 @@ proptest! {
             prop_assert!(new_slot == 0 || at.max_slots.is_none_or(|max| before[uid] + new_slot <= max));
             prop_assert!(ours <= 1, "no third version");
             let module = format!("new-{set}-{uid}");
-            fleet.modules.push(Placed { module, set: *set, base: uid.clone(), available: false, leaving: false, stuck: false, outdated: false, created: 1 });
+            fleet.modules.push(Placed { module, base: uid.clone(), ..placed(*set, "new", false) });
         }
         prop_assert!(!has_twins(&fleet));
         for (set, module) in &placement.delete {

@@ -31,6 +31,9 @@ pub mod types {
     pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 }
 
+/// Reason of [`types::REPLICA_FAILURE`] where the API server refuses to create an object, as on a Kubernetes ReplicaSet.
+pub const FAILED_CREATE: &str = "FailedCreate";
+
 /// What the status is made from.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
@@ -131,7 +134,7 @@ fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Ti
         let message = format!("{available} of {} available", facts.desired);
         set(conditions, types::AVAILABLE, enough, reason, message, now);
     }
-    match &facts.reports.failure {
+    match facts.reports.trouble() {
         Some((reason, message)) if !facts.deleting => {
             set(conditions, types::REPLICA_FAILURE, ConditionStatus::True, reason, message, now);
         }
@@ -199,7 +202,7 @@ pub fn what_to_confirm(facts: &Facts<'_>, release: &Release) -> String {
 
 /// The failure that others tell of, as the end of a sentence.
 fn cause(facts: &Facts<'_>) -> String {
-    facts.reports.failure.as_ref().map(|(reason, message)| format!(" ({reason}: {message})")).unwrap_or_default()
+    facts.reports.trouble().map(|(reason, message)| format!(" ({reason}: {message})")).unwrap_or_default()
 }
 
 /// Why a release was rolled back, and what to do.

@@ -75,9 +75,22 @@ impl Error {
         self.status() == Some((409, "AlreadyExists"))
     }
 
-    /// The API server refuses the object or the caller: trying again changes nothing.
+    /// The API server refuses the object or the caller: trying again changes nothing until somebody does. An admission
+    /// webhook that names no code refuses with 400.
     pub fn is_refused(&self) -> bool {
-        self.status().is_some_and(|(code, _)| matches!(code, 403 | 422))
+        self.status().is_some_and(|(code, _)| matches!(code, 400 | 403 | 422))
+    }
+
+    /// What the API server says where it refuses to create an object: a quota, an admission policy, a role.
+    pub fn refused_creation(&self) -> Option<&str> {
+        match self {
+            Self::Api { verb, source, .. } if *verb == ApiVerb::Create.as_str() && self.is_refused() => match &**source
+            {
+                kube::Error::Api(status) => Some(&status.message),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod jars;
 mod lifecycle;
 mod ownership;
 mod peer;
+mod quota;
 mod restarts;
 mod scale;
 mod service;

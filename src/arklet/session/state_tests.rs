@@ -51,7 +51,7 @@ fn a_refused_uninstall_is_told_and_tried_again_later() {
     let uninstall = Command::Uninstall { name: "m".into(), version: "1".into() };
     let mut now = 0;
     for failures in 1..5 {
-        assert_eq!(state.next(now), [uninstall.clone()]);
+        assert_eq!(state.next(now), std::slice::from_ref(&uninstall));
         state.done(&uninstall, Outcome::Uninstalled(UninstallOutcome::Failed("busy".into())), now);
         assert_eq!(state.next(now), [Command::Look], "it may be gone all the same");
         assert_eq!(state.report("m", "md", now).map(|told| told.verdict), Some(Verdict::Waiting));

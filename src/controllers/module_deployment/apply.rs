@@ -11,9 +11,10 @@ use crate::{
     controllers::{
         context::{Context, STATUS_PACE},
         error::Error,
+        ordering::Ordering,
     },
     domain::{
-        deployment::{Plan, owner_of},
+        deployment::{Plan, Told, owner_of},
         merge, names,
     },
     runtime::{index, kinds::BaseDeployment},
@@ -40,33 +41,57 @@ pub async fn apply(
         let patched = context.ops.patch::<ModuleDeployment>(&namespace, &name, &patch).await?;
         context.deployments.put(patched);
     }
-    for mut change in plan.change {
-        change.patch["metadata"]["uid"] = json!(change.uid);
-        let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch).await?;
-        context.sets.cache.put(patched);
-        context.queues.sets.push_named(&namespace, &change.name);
-    }
-    if let Some(set) = plan.create.take()
-        && !create(context, deployment, &set).await?
-    {
+    if !order(context, deployment, &mut plan).await? {
         // Another name is tried at the next look; the status is about what is.
         return Ok(None);
     }
     for (set, uid) in plan.delete {
         delete(context, &namespace, &set, &uid).await?;
     }
-    let mut wake = plan.wake_at;
-    if let Some(status) = plan.status {
-        let later = write_status(context, deployment, &status, now).await?;
-        wake = [wake, later].into_iter().flatten().min();
-    }
-    for (warning, reason, note) in plan.events {
-        context.ops.publish(&deployment.object_ref(&()), warning, reason, "Reconcile", note).await;
-    }
+    let later = tell(context, deployment, plan.status, plan.events, now).await?;
     if plan.release {
         release(context, deployment).await?;
     }
-    Ok(wake)
+    Ok([plan.wake_at, later].into_iter().flatten().min())
+}
+
+/// Creates and changes replica sets; whether that is done, or the name of the new one is somebody else's. It comes first:
+/// while it can't be had the others give nothing up for it.
+async fn order(context: &Context, deployment: &ModuleDeployment, plan: &mut Plan) -> Result<bool, Error> {
+    if plan.create.is_none() && plan.change.is_empty() {
+        return Ok(true);
+    }
+    let _ordering = Ordering::begin(context, deployment);
+    if let Some(set) = plan.create.take()
+        && !create(context, deployment, &set).await?
+    {
+        return Ok(false);
+    }
+    let namespace = deployment.namespace().unwrap_or_default();
+    for change in &mut plan.change {
+        change.patch["metadata"]["uid"] = json!(change.uid);
+        let patched = context.ops.patch::<ModuleReplicaSet>(&namespace, &change.name, &change.patch).await?;
+        context.sets.cache.put(patched);
+    }
+    Ok(true)
+}
+
+/// Writes the status and publishes the Events; says when to come back for counts that may not be written yet.
+async fn tell(
+    context: &Context,
+    deployment: &ModuleDeployment,
+    status: Option<ModuleDeploymentStatus>,
+    events: Vec<Told>,
+    now: i64,
+) -> Result<Option<i64>, Error> {
+    let later = match status {
+        Some(status) => write_status(context, deployment, &status, now).await?,
+        None => None,
+    };
+    for (warning, reason, note) in events {
+        context.ops.publish(&deployment.object_ref(&()), warning, reason, "Reconcile", note).await;
+    }
+    Ok(later)
 }
 
 /// Adds the owner reference to the base Deployment, whose UID is read right before it is written: a base that was

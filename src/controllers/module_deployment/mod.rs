@@ -15,7 +15,7 @@ use super::{context::Context, error::Error, until};
 use crate::{
     api::{ModuleDeployment, ModuleInfo, ModuleReplicaSet, keys::label},
     domain::{
-        deployment::{View, plan_deployment},
+        deployment::{Plan, Reports, View, plan_deployment},
         names,
     },
     runtime::{bases::BaseState, index},
@@ -48,16 +48,22 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
     apply::adopt_orphans(&context, &deployment).await?;
     let observed = observe::observe(&context, &deployment, &base);
     let now = context.clock.now();
-    let plan = {
+    let plan = |reports| {
         let view = View {
             deployment: &deployment,
             base: observed.base(&state),
             sets: observed.sets(),
-            reports: observed.reports.clone(),
+            reports,
             watching_since: context.watching_since,
         };
         plan_deployment(&view, now)
     };
-    let wake = apply::apply(&context, &deployment, plan, now).await?;
-    Ok(until(&context, wake))
+    let applied = apply::apply(&context, &deployment, plan(observed.reports.clone()), now).await;
+    if let Some(why) = applied.as_ref().err().and_then(Error::refused_creation) {
+        // What goes without it is done, and told, before it is tried again. The deployment's own fields are written.
+        let reports = Reports { refused: Some(why.to_owned()), ..observed.reports.clone() };
+        let without = Plan { own_patch: None, adopt_base: false, ..plan(reports) };
+        apply::apply(&context, &deployment, without, now).await?;
+    }
+    applied.map(|wake| until(&context, wake))
 }

@@ -82,6 +82,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         peers: peers(context, deployment, base, &modules),
         restarted,
         failure: fleet::failure(&modules).or(unplaced),
+        refused: None,
         service: service_reports.get(&(namespace.clone(), deployment.name_any())).cloned(),
         deletion_blocked: blocked(&modules),
     };

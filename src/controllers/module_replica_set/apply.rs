@@ -1,6 +1,9 @@
 //! Creates and deletes Modules, many at a time.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures::{StreamExt, stream};
 use kube::ResourceExt;
@@ -19,11 +22,23 @@ use crate::{
 /// Requests of one reconcile under way at a time.
 const AT_ONCE: usize = 16;
 
-/// Carries the orders out; every order is tried, the first error is told.
+/// Carries the orders out, also after an error, and tells the first one. Only a Module that the API server refuses ends the
+/// creation of more: what a quota says to one it says to all, and thousands of others would be asked for again and again.
 pub async fn apply(context: &Context, set: &ModuleReplicaSet, orders: Orders) -> Result<(), Error> {
+    let refused = AtomicBool::new(false);
+    let refused = &refused;
     let created: Vec<_> = stream::iter(orders.create)
-        .map(|module| create(context, set, module))
-        .buffer_unordered(AT_ONCE)
+        .map(|module| async move {
+            if refused.load(Ordering::Relaxed) {
+                context.modules.forget(&module);
+                return Ok(());
+            }
+            let result = create(context, set, module).await;
+            refused.fetch_or(result.as_ref().is_err_and(|error| error.refused_creation().is_some()), Ordering::Relaxed);
+            result
+        })
+        // In order, so that of many refused it is the same one that is told.
+        .buffered(AT_ONCE)
         .collect()
         .await;
     let deleted = delete(context, orders.delete).await;

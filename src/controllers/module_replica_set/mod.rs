@@ -15,6 +15,7 @@ pub use self::place::comes_to;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
+use self::status::Missing;
 use super::{context::Context, error::Error, until};
 use crate::api::{
     ModuleReplicaSet,
@@ -35,15 +36,23 @@ pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Res
         return Ok(Action::await_change());
     }
     let Some(orders) = place::place(&context, &set) else {
-        // The bases aren't known yet: their watch wakes this replica set.
+        // What isn't known yet wakes this replica set when it is.
         return Ok(Action::await_change());
     };
     let now = context.clock.now();
     let unplaced = orders.unplaced.clone();
     context.note_unplaced(&set, unplaced.clone());
-    apply::apply(&context, &set, orders).await?;
-    let wake = status::write(&context, &set, unplaced, now).await?;
-    Ok(until(&context, wake))
+    let applied = apply::apply(&context, &set, orders).await;
+    let missing = match &applied {
+        Ok(()) => unplaced.map(Missing::Unplaced),
+        // Told before it is tried again.
+        Err(error) => error.refused_creation().map(|why| Missing::Refused(why.to_owned())),
+    };
+    if applied.is_err() && missing.is_none() {
+        return applied.map(|()| Action::await_change());
+    }
+    let wake = status::write(&context, &set, missing, now).await?;
+    applied.map(|()| until(&context, wake))
 }
 
 /// The replica set is being deleted: first its Modules, then its finalizer. Orphaned Modules stay.

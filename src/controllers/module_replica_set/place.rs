@@ -35,7 +35,7 @@ pub struct Orders {
     pub unplaced: Option<Unplaced>,
 }
 
-/// The orders for `set`; `None` while its bases aren't known.
+/// The orders for `set`; `None` while its bases, or all orders to it and its siblings, aren't known.
 pub fn place(context: &Context, set: &ModuleReplicaSet) -> Option<Orders> {
     let base = known_base(context, set)?;
     // Noted before anything is looked at: what happens meanwhile wakes the set again.
@@ -78,7 +78,7 @@ fn known_base(context: &Context, set: &ModuleReplicaSet) -> Option<BaseKey> {
     base_of(context, set).filter(|base| context.bases.state(base) != BaseState::Unknown)
 }
 
-/// What the placement says of a replica set's deployment.
+/// What the placement says of a replica set's deployment; never while its orders are being written.
 struct Planned {
     fleet: Fleet,
     placement: Placement,
@@ -88,10 +88,14 @@ struct Planned {
 
 fn plan(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> Option<Planned> {
     let module = set.module()?.name.clone();
+    let owner = owner(context, set);
     let (sets, elsewhere) = siblings(context, set);
+    if owner.as_ref().is_some_and(|owner| context.ordering.is_under_way(owner)) {
+        // Half of the orders is no order: this set is woken when all are written.
+        return None;
+    }
     let own = sets.iter().position(|other| other.name_any() == set.name_any())?;
     let places = fleet::places(context, base, &module, &fleet::deployment_label(set));
-    let owner = owner(context, set);
     let modules = |set: &Arc<ModuleReplicaSet>| context.modules.of_set(&base.0, &set.name_any());
     let peopled: Vec<_> = sets.iter().map(|set| (&**set, modules(set))).collect();
     let mut fleet = fleet::fleet(owner.as_deref(), &peopled, places);

@@ -4,9 +4,9 @@ use kube::ResourceExt;
 
 use super::{Told, View, number};
 use crate::{
-    api::ModuleInfo,
+    api::{ModuleInfo, condition},
     domain::{
-        progress::{Facts, what_to_confirm, why_rolled_back},
+        progress::{FAILED_CREATE, Facts, types, what_to_confirm, why_rolled_back},
         release::Progress,
     },
 };
@@ -37,8 +37,20 @@ pub fn events(view: &View<'_>, facts: &Facts<'_>, module: &ModuleInfo) -> Vec<To
             Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating => {}
         }
     }
+    if let Some(why) = &facts.reports.refused
+        && !is_told(view)
+    {
+        events.push((true, FAILED_CREATE, why.clone()));
+    }
     if same && i64::from(release.batch) > i64::from(batch) && release.batches > 1 {
         events.push((false, "BatchStarted", format!("batch {} of {} of {what}", release.batch, release.batches)));
     }
     events
+}
+
+/// Whether the status says already that a creation was refused.
+fn is_told(view: &View<'_>) -> bool {
+    let conditions = view.deployment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let failure = condition::find(conditions, types::REPLICA_FAILURE);
+    failure.is_some_and(|failure| failure.reason.as_deref() == Some(FAILED_CREATE))
 }

@@ -369,6 +369,7 @@ fn placed(there: &[usize], version: usize, base: String, place: Place) -> Placed
         module: format!("m{version}-{base}"),
         set: there.iter().position(|&set| set == version).expect("a set that exists"),
         base,
+        coming: false,
         available: place.available,
         leaving: place.leaving,
         stuck: false,

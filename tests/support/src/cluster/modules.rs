@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::{Kind, SOON, World, base_deployment, text};
 
+/// The name of a scenario's quota.
+const QUOTA: &str = "quota";
+
 /// A ModuleDeployment to be made. Its module has its own name unless told otherwise.
 #[derive(Clone, Debug)]
 pub struct ModuleSpec {
@@ -211,6 +214,26 @@ impl World {
             left.map_or(Ok(()), |_| Err("it is still there".to_owned()))
         };
         self.eventually(WITHIN, "the garbage collector takes a probe away", look).await;
+    }
+
+    /// Lets there be at most `most` objects of one of our kinds, by its plural; waits until the API server counts them. The
+    /// quota controller, too, looks for new kinds every 30 s only.
+    pub async fn quota(&self, plural: &str, most: u32) {
+        const WITHIN: Duration = Duration::from_secs(90);
+        let counted = format!("count/{plural}.koupleless.io");
+        let quota = json!({ "metadata": { "name": QUOTA }, "spec": { "hard": { &counted: most.to_string() } } });
+        self.create(Kind::ResourceQuota, quota).await;
+        let look = || async {
+            let status = self.get(Kind::ResourceQuota, QUOTA).await["status"].clone();
+            if status["used"][&counted].is_string() { Ok(()) } else { Err(format!("{status}")) }
+        };
+        self.eventually(WITHIN, &format!("{counted} is counted"), look).await;
+    }
+
+    /// Lifts the quota.
+    pub async fn lift_quota(&self) {
+        self.delete(Kind::ResourceQuota, QUOTA).await;
+        self.gone(Kind::ResourceQuota, QUOTA).await;
     }
 
     /// The Events about an object, as reason and note.

@@ -33,6 +33,8 @@ pub enum Kind {
     EndpointSlice,
     /// `apps` Deployment.
     Deployment,
+    /// ResourceQuota.
+    ResourceQuota,
     /// `autoscaling` HorizontalPodAutoscaler.
     HorizontalPodAutoscaler,
     /// Event.
@@ -43,7 +45,7 @@ impl Kind {
     fn resource(self) -> ApiResource {
         let (group, version) = match self {
             Self::ModuleDeployment | Self::ModuleReplicaSet | Self::Module => ("koupleless.io", "v1alpha1"),
-            Self::Pod | Self::Service => ("", "v1"),
+            Self::Pod | Self::Service | Self::ResourceQuota => ("", "v1"),
             Self::EndpointSlice => ("discovery.k8s.io", "v1"),
             Self::Deployment => ("apps", "v1"),
             Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
