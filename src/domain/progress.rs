@@ -178,6 +178,10 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
         Progress::Paused if release.held => {
             (ConditionStatus::Unknown, "DeploymentPaused", "spec.paused holds the release".to_owned())
         }
+        Progress::Paused if !release.batch_complete => {
+            let message = format!("{batch} is no longer available everywhere; the next one waits for that");
+            (ConditionStatus::True, "BatchPause", message)
+        }
         Progress::Paused => {
             (ConditionStatus::True, "BatchPause", format!("{batch} is available; the next one follows by itself"))
         }

@@ -5,8 +5,6 @@
 //! instances is the target, which batch that is, and when to look again. Asking twice changes nothing. How the
 //! target is reached without losing availability is [`crate::domain::rollout`]'s work.
 
-use std::time::Duration;
-
 use super::policy::Strategy;
 
 /// `status.releaseStatus.progress`, V1's words.
@@ -194,25 +192,19 @@ fn advance(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, batches: u32, now: 
     if seen.updated_available >= wanted.desired && seen.old == 0 {
         return Release { target: Some(wanted.desired), batch: batches, ..here(Progress::Completed, true, None) };
     }
-    if !complete && stored.resume_at.is_none() {
-        return here(Progress::Executing, false, None);
-    }
-    if batch == batches {
-        return here(Progress::Executing, false, None);
-    }
     let beta_batch = beta(wanted.desired, wanted.strategy, wanted.replaces) && batch == 1;
-    if wanted.strategy.need_confirm || beta_batch {
-        return if wanted.confirmed.is_some_and(|confirmed| confirmed >= batch) {
-            next()
-        } else {
-            here(Progress::WaitingForConfirmation, true, None)
-        };
+    let asks = wanted.strategy.need_confirm || beta_batch;
+    let gray = if asks { 0 } else { i64::try_from(wanted.strategy.gray_time.as_secs()).unwrap_or(i64::MAX) };
+    let resume_at = stored.resume_at.filter(|_| gray > 0);
+    if !complete {
+        // The time between batches is there to notice what breaks: the next one waits for it, and then for nothing else.
+        let pauses = resume_at.is_some_and(|at| at > now);
+        return here(if pauses { Progress::Paused } else { Progress::Executing }, false, resume_at);
     }
-    if wanted.strategy.gray_time == Duration::ZERO {
-        return next();
+    if asks && wanted.confirmed.is_none_or(|confirmed| confirmed < batch) {
+        return here(Progress::WaitingForConfirmation, true, None);
     }
-    let gray = i64::try_from(wanted.strategy.gray_time.as_secs()).unwrap_or(i64::MAX);
-    match stored.resume_at.unwrap_or_else(|| now.saturating_add(gray)) {
+    match resume_at.unwrap_or_else(|| now.saturating_add(gray)) {
         at if at <= now => next(),
         at => here(Progress::Paused, true, Some(at)),
     }
@@ -220,6 +212,8 @@ fn advance(wanted: &Wanted<'_>, stored: &Stored, seen: Seen, batches: u32, now: 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -325,6 +319,37 @@ mod tests {
         assert_eq!(plan_release(&wanted, &kept, seen, 1119).resume_at, Some(1120));
         let on = plan_release(&wanted, &kept, seen, 1120);
         assert_eq!((on.progress, on.batch, on.resume_at), (Progress::Executing, 2, None));
+    }
+
+    #[test]
+    fn what_breaks_in_gray_time_keeps_the_next_batch_from_coming() {
+        let strategy = Strategy { gray_time: Duration::from_secs(120), ..strategy(2, false) };
+        let broken = Seen { updated_available: 0, old: 1 };
+        let well = Seen { updated_available: 1, old: 1 };
+        let at = |seen, paused, now| {
+            let wanted = Wanted { paused, ..wanted(&strategy, 2, None) };
+            plan_release(&wanted, &Stored { resume_at: Some(1120), ..stored(1) }, seen, now)
+        };
+        for (seen, now, progress, batch, batch_complete, wakes) in [
+            (well, 1119, Progress::Paused, 1, true, Some(1120)),
+            (broken, 1119, Progress::Paused, 1, false, Some(1120)),
+            (broken, 1120, Progress::Executing, 1, false, None),
+            (broken, 9999, Progress::Executing, 1, false, None),
+            // Gray time is over: what recovers late goes straight on.
+            (well, 9999, Progress::Executing, 2, false, None),
+        ] {
+            let release = at(seen, false, now);
+            let found = (release.progress, release.batch, release.batch_complete, release.wake_at());
+            assert_eq!(found, (progress, batch, batch_complete, wakes), "{seen:?} at {now}");
+            assert_eq!(release.target, Some(batch), "{seen:?} at {now}");
+        }
+        let paused = at(broken, true, 9999);
+        assert_eq!((paused.progress, paused.resume_at, paused.wake_at()), (Progress::Paused, Some(1120), None));
+        // A pause of a strategy that the user has changed since is none.
+        let confirm = Strategy { need_confirm: true, gray_time: Duration::ZERO, ..strategy.clone() };
+        let kept = Stored { resume_at: Some(1120), ..stored(1) };
+        let release = plan_release(&wanted(&confirm, 2, Some(1)), &kept, broken, 1119);
+        assert_eq!((release.progress, release.batch), (Progress::Executing, 1));
     }
 
     #[test]

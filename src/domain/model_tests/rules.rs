@@ -149,9 +149,7 @@ fn batch(look: &Look<'_>) -> Kept {
     if now == then {
         return Ok(());
     }
-    let paused_after_it = look.same && look.before.status.resume == Resume::Now;
-    let complete = look.is_complete(then) || paused_after_it;
-    keep(Rule::Complete, complete, || format!("batch {now} begins and {then} isn't complete"))?;
+    keep(Rule::Complete, look.is_complete(then), || format!("batch {now} begins and {then} isn't complete"))?;
     let asked_for = look.config.confirm || (look.beta() && then == 1);
     let confirmed = !asked_for || look.after.confirmed >= then;
     keep(Rule::Confirmation, confirmed, || format!("batch {now} begins and nobody confirmed {then}"))?;
