@@ -92,7 +92,7 @@ fn load_of(context: &Context, base: &BaseKey) -> BaseLoad {
     BaseLoad {
         namespace: base.0.clone(),
         deployment: base.1.clone(),
-        modules: staying.map(|pod| context.modules.count_on_base(pod.uid())).collect(),
+        modules: staying.map(|pod| slots_of(context, pod)).collect(),
         waiting,
     }
 }
@@ -122,6 +122,11 @@ fn label_of(phase: Option<module::Phase>) -> Phase {
     }
 }
 
+/// As the placement counts them: in the middle of an upgrade a base is no fuller than before.
+fn slots_of(context: &Context, pod: &BasePod) -> usize {
+    fleet::slots(&context.modules.on_base(pod.uid()))
+}
+
 fn state_of(context: &Context, pod: &BasePod) -> BaseState {
     if pod.is_ending() {
         return BaseState::Terminating;
@@ -132,9 +137,8 @@ fn state_of(context: &Context, pod: &BasePod) -> BaseState {
     if !pod.is_ready() {
         return BaseState::NotReady;
     }
-    let slots = context.modules.count_on_base(pod.uid());
     match pod.max_modules() {
-        Some(max) if slots >= usize::try_from(max).unwrap_or(usize::MAX) => BaseState::Full,
+        Some(max) if slots_of(context, pod) >= usize::try_from(max).unwrap_or(usize::MAX) => BaseState::Full,
         _ if context.sessions.is_tight(pod.uid()) => BaseState::Full,
         _ => BaseState::Eligible,
     }

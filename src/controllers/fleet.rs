@@ -34,6 +34,12 @@ pub fn is_leaving(module: &Module) -> bool {
     module.metadata.deletion_timestamp.is_some()
 }
 
+/// Slots in use on a base with these Modules: an old version that leaves and the new one that comes share one.
+pub fn slots(modules: &[Arc<Module>]) -> usize {
+    let infos = modules.iter().filter_map(|module| module.spec.module.as_ref());
+    infos.map(|info| info.name.as_str()).collect::<BTreeSet<_>>().len()
+}
+
 /// What is asked of a base: a place for this module of this deployment.
 pub struct Seeker<'a> {
     /// The module's name.
@@ -68,20 +74,15 @@ impl<'a> Seeker<'a> {
     pub fn place(&self, pod: &BasePod, others: &[Arc<Module>], seen: Seen) -> Base {
         let is_ours =
             |other: &Module| other.labels().get(label::MODULE_DEPLOYMENT).is_some_and(|owner| owner == self.deployment);
-        let mut slots: BTreeSet<&str> = BTreeSet::new();
-        let mut taken = false;
-        for other in others {
-            let Some(info) = &other.spec.module else { continue };
-            taken |= info.name == self.module && !is_ours(other);
-            slots.insert(&info.name);
-        }
+        let of_name = |other: &Module| other.spec.module.as_ref().is_some_and(|info| info.name == self.module);
+        let mut taken = others.iter().any(|other| of_name(other) && !is_ours(other));
         // A biz in the slot that none of our revisions accounts for: found out by the session, where there is one.
         taken |= seen.versions.is_some_and(|versions| versions.keys().any(|version| !self.revisions.contains(version)));
         Base {
             uid: pod.uid().to_owned(),
             name: pod.name_any(),
             closed: closed(pod, seen.cordoned),
-            slots: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+            slots: u32::try_from(slots(others)).unwrap_or(u32::MAX),
             max_slots: pod.max_modules(),
             tight: seen.tight,
             superseded: seen.superseded,
@@ -307,5 +308,25 @@ pub fn deployment_label(set: &ModuleReplicaSet) -> String {
     match set.labels().get(label::MODULE_DEPLOYMENT) {
         Some(name) => name.clone(),
         None => names::label_safe(&set.name_any()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(name: &str, version: &str) -> Arc<Module> {
+        let object = serde_json::json!({
+            "apiVersion": "koupleless.io/v1alpha1", "kind": "Module",
+            "metadata": {"name": format!("{name}-{version}"), "namespace": "n"},
+            "spec": {"module": {"name": name, "version": version, "url": "file:///m.jar"}}
+        });
+        Arc::new(serde_json::from_value(object).expect("a Module"))
+    }
+
+    #[test]
+    fn two_versions_of_a_module_take_one_slot() {
+        assert_eq!(slots(&[]), 0);
+        assert_eq!(slots(&[module("pay", "1"), module("pay", "2"), module("cart", "1")]), 2);
     }
 }

@@ -129,11 +129,6 @@ impl<K: Kind> Index<K> {
         };
         objects.iter().filter_map(|object| self.cache.get_bare(object)).collect()
     }
-
-    fn count(&self, group: &Group) -> usize {
-        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
-        maps.groups.get(group).map_or(0, BTreeMap::len)
-    }
 }
 
 impl Modules {
@@ -165,11 +160,6 @@ impl Modules {
     /// The Modules on a base pod.
     pub fn on_base(&self, uid: &str) -> Vec<Arc<Module>> {
         self.of(&Group::Base(uid.to_owned()))
-    }
-
-    /// How many Modules are on a base pod.
-    pub fn count_on_base(&self, uid: &str) -> usize {
-        self.count(&Group::Base(uid.to_owned()))
     }
 }
 
@@ -240,7 +230,6 @@ mod tests {
         assert_eq!(names(index.of_set("n", "s1")), ["a"]);
         assert_eq!(names(index.of_deployment("n", "d")), ["a", "b"]);
         assert_eq!(names(index.on_base("u1")), ["a", "b"]);
-        assert_eq!(index.count_on_base("u1"), 2);
         index.forget(&module("a", "s1", "u1"));
         assert_eq!(names(index.on_base("u1")), ["b"]);
         assert_eq!(names(index.of_set("n", "s1")), [""; 0]);

@@ -19,7 +19,7 @@ pub struct BaseLoad {
     pub namespace: String,
     /// Its name.
     pub deployment: String,
-    /// Modules on each of its pods that isn't being deleted.
+    /// Slots in use on each of its pods that isn't being deleted: two versions of a module count once.
     pub modules: Vec<usize>,
     /// Modules that find no base, by what keeps most bases from taking them.
     pub waiting: BTreeMap<WaitReason, usize>,
