@@ -178,9 +178,13 @@ fn renamed(view: &View<'_>) -> Option<String> {
     })
 }
 
-/// Nothing can be done until the user changes something: only the status says so.
+/// Nothing can be done until the user changes something: only the status says so. What runs may fail meanwhile, so it is
+/// counted on, against the last scale that was in force.
 fn stuck(view: &View<'_>, reason: &'static str, why: String, now: i64) -> Plan {
-    let facts = Facts { stuck: Some((reason, &why)), ..Facts::of(view) };
+    let spec = &view.deployment.spec;
+    let desired = spec.scale_replicas.or(spec.replicas).and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+    let max_unavailable = Strategy::parse(spec.operation_strategy.as_ref()).max_unavailable(desired);
+    let facts = Facts { desired, max_unavailable, stuck: Some((reason, &why)), ..Facts::of(view) };
     let status = progress::status(view.deployment, &facts, now);
     let known = find_reason(&view.deployment.status, "Progressing") == Some(reason);
     Plan { status: Some(status), events: if known { vec![] } else { vec![(true, reason, why)] }, ..Plan::default() }

@@ -199,6 +199,30 @@ fn a_replica_set_that_may_not_be_created_is_told_once_and_takes_nothing_over() {
 }
 
 #[test]
+fn what_is_available_is_told_also_where_nothing_can_be_done() {
+    let (mut good, set) = settled();
+    good.status = plan_for(&good, vec![view_of(&set, 2, 2)], all_available()).status;
+    let lost = |deployment: &ModuleDeployment, available| {
+        let reports = Reports { bases_available: available, ..Reports::default() };
+        let sets = vec![view_of(&set, available, available)];
+        plan_deployment(&View { deployment, base: Base::Absent, sets, reports, watching_since: 0 }, NOW)
+    };
+    assert_eq!(condition(&lost(&good, 2), "Available").status.to_string(), "True");
+    let plan = lost(&good, 1);
+    assert_eq!(condition(&plan, "Progressing").reason.as_deref(), Some("BaseDeploymentNotFound"));
+    let available = condition(&plan, "Available");
+    assert_eq!(available.reason.as_deref(), Some("MinimumReplicasUnavailable"));
+    assert_eq!(available.message.as_deref(), Some("1 of 2 available"));
+    assert_eq!(plan.status.as_ref().and_then(|status| status.unavailable_replicas), Some(1));
+    // The last scale that was in force counts, whatever the refused spec says; a new deployment's is its own.
+    good.spec.replicas = Some(-1);
+    assert_eq!(condition(&lost(&good, 1), "Available").message.as_deref(), Some("1 of 2 available"));
+    good.spec.scale_replicas = None;
+    good.spec.replicas = Some(7);
+    assert_eq!(condition(&lost(&good, 0), "Available").message.as_deref(), Some("0 of 7 available"));
+}
+
+#[test]
 fn deleting_works_from_any_state_and_orphaning_touches_nothing() {
     let (mut deployment, set) = settled();
     deployment.metadata.deletion_timestamp = Some(crate::runtime::clock::timestamp(NOW));

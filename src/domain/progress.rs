@@ -111,7 +111,7 @@ pub fn status(deployment: &ModuleDeployment, facts: &Facts<'_>, now: i64) -> Mod
         observed_generation: deployment.metadata.generation,
         unavailable_replicas: before.unavailable_replicas,
     };
-    if facts.stuck.is_none() && !facts.deleting {
+    if !facts.deleting {
         status.unavailable_replicas = count(facts.desired.saturating_sub(available));
     }
     write_conditions(&mut status.conditions, facts, &time);
@@ -125,6 +125,8 @@ fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Ti
     } else if let Some(release) = facts.release {
         let (status, reason, message) = progressing(facts, release);
         set(conditions, types::PROGRESSING, status, reason, message, now);
+    }
+    if !facts.deleting {
         let available = facts.reports.bases_available;
         let least = facts.desired.saturating_sub(facts.max_unavailable);
         let (enough, reason) = match available >= least {
