@@ -186,7 +186,13 @@ pub fn plan_slot(wishes: &[Wish], observation: Observation<'_>, history: &Histor
     if !is_complete(wishes) {
         return Step::Idle;
     }
+    let mut running: Vec<&Wish> = mine.iter().copied().filter(|wish| wish.kind == WishKind::Run).collect();
+    running.sort_by_key(|wish| wish.revision);
     let mut steps = Vec::new();
+    // First of all: what leaves may be what serves, and an overtaken release goes back to the version that stands by.
+    if let Some(version) = to_activate(&running, versions) {
+        steps.push(gated(history, &version, now, Step::Switch { version: version.clone() }));
+    }
     for wish in &mine {
         if let WishKind::Leave { drained: true } = wish.kind
             && verdict_of(wish, wishes, observation, history) != Verdict::Released
@@ -194,17 +200,12 @@ pub fn plan_slot(wishes: &[Wish], observation: Observation<'_>, history: &Histor
             steps.push(gated(history, &wish.version, now, Step::Uninstall { version: wish.version.clone() }));
         }
     }
-    let mut running: Vec<&Wish> = mine.iter().copied().filter(|wish| wish.kind == WishKind::Run).collect();
-    running.sort_by_key(|wish| wish.revision);
     steps.extend(leftovers(&running, wishes, versions).map(|version| {
         let step = Step::Uninstall { version: version.clone() };
         gated(history, &version, now, step)
     }));
     for wish in &running {
         steps.push(plan_run(wish, wishes, at, versions, history, now));
-    }
-    if let Some(version) = to_activate(&running, versions) {
-        steps.push(gated(history, &version, now, Step::Switch { version: version.clone() }));
     }
     first_of(steps)
 }
@@ -478,6 +479,12 @@ mod tests {
                 known(&[("1", Inactive), ("2", Active)]),
                 uninstall("1"),
             ),
+            (
+                "a new one that is overtaken leaves when the old one serves again",
+                vec![run("a", "1", 1), leave("b", "2", 2)],
+                known(&[("1", Inactive), ("2", Active)]),
+                switch("1"),
+            ),
             ("not before it is drained", vec![undrained.clone()], known(&[("1", Active)]), Step::Idle),
             (
                 "strictly one version at a time",
@@ -553,6 +560,16 @@ mod tests {
         assert_eq!(plan_slot(&wishes, known(&[]), &history, NOW), Step::WaitUntil(NOW + 500));
         assert_eq!(plan_slot(&wishes, known(&[]), &history, NOW + 500), install("1"));
         assert_eq!(verdict("a", &wishes, known(&[]), &history), Some(Verdict::Failed("no such file".into())));
+    }
+
+    #[test]
+    fn what_leaves_is_not_held_by_a_switch_that_fails() {
+        let failed = VersionHistory { failures: 1, retry_at: Some(NOW + 500), ..VersionHistory::default() };
+        let history = History::from([("1".to_owned(), failed)]);
+        let wishes = [run("a", "1", 1), leave("b", "2", 2)];
+        let there = known(&[("1", Inactive), ("2", Active)]);
+        assert_eq!(plan_slot(&wishes, there, &history, NOW), uninstall("2"));
+        assert_eq!(plan_slot(&wishes, there, &history, NOW + 500), switch("1"));
     }
 
     #[test]
