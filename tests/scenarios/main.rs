@@ -14,6 +14,7 @@ mod faults;
 mod input;
 mod jars;
 mod lifecycle;
+mod manifests;
 mod ownership;
 mod peer;
 mod quota;
