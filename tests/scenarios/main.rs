@@ -25,3 +25,4 @@ mod shared;
 mod takeover;
 mod timelines;
 mod upgrade;
+mod walk;

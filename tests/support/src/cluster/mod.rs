@@ -31,7 +31,7 @@ pub use self::modules::{ModuleSpec, condition, module};
 pub use self::objects::{Kind, text};
 pub use self::operator::Operator;
 pub use self::shared::Sighting;
-pub use self::timeline::Timeline;
+pub use self::timeline::{Stopped, Timeline};
 pub use self::waiting::{SOON, until};
 
 use self::shared::Shared;

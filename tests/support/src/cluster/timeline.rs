@@ -16,6 +16,17 @@ pub struct Timeline {
     bases: BTreeSet<IpAddr>,
 }
 
+/// A base stopped serving a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// When.
+    pub at: Duration,
+    /// Which base.
+    pub ip: IpAddr,
+    /// On how many others something served right after.
+    pub others: usize,
+}
+
 /// Versions and states on each base.
 type Moment = BTreeMap<IpAddr, BTreeMap<String, State>>;
 
@@ -61,9 +72,15 @@ impl World {
     }
 }
 
+/// The bases on which a version is active.
+fn serving(moment: &Moment) -> BTreeSet<IpAddr> {
+    let serves = |versions: &BTreeMap<String, State>| versions.values().any(|state| *state == State::Activated);
+    moment.iter().filter(|(_, versions)| serves(versions)).map(|(ip, _)| *ip).collect()
+}
+
 impl Timeline {
     /// Every moment from `since` on, the state at `since` first. What one command changes is one moment.
-    fn moments(&self, since: Duration) -> Vec<Moment> {
+    fn moments(&self, since: Duration) -> Vec<(Duration, Moment)> {
         let mut now = Moment::new();
         let mut moments = BTreeMap::new();
         moments.insert(since, now.clone());
@@ -75,20 +92,30 @@ impl Timeline {
             };
             moments.insert(change.at.max(since), now.clone());
         }
-        moments.into_values().collect()
+        moments.into_iter().collect()
     }
 
     /// On how many bases something served at the worst moment since then.
     pub fn least_serving(&self, since: Duration) -> usize {
-        let serves = |versions: &BTreeMap<String, State>| versions.values().any(|state| *state == State::Activated);
-        let serving = |moment: &Moment| moment.values().filter(|versions| serves(versions)).count();
-        self.moments(since).iter().map(serving).min().unwrap_or(0)
+        self.moments(since).iter().map(|(_, moment)| serving(moment).len()).min().unwrap_or(0)
+    }
+
+    /// Every time that a base stopped serving since then, its end included.
+    pub fn stopped(&self, since: Duration) -> Vec<Stopped> {
+        let moments = self.moments(since);
+        let steps = moments.iter().zip(moments.iter().skip(1));
+        let stopped = steps.flat_map(|((_, before), (at, after))| {
+            let left = serving(after);
+            let gone = serving(before).difference(&left).copied().collect::<Vec<_>>();
+            gone.into_iter().map(move |ip| Stopped { at: *at, ip, others: left.len() })
+        });
+        stopped.collect()
     }
 
     /// The most versions that any base had at once since then.
     pub fn most_versions(&self, since: Duration) -> usize {
         let most = |moment: &Moment| moment.values().map(BTreeMap::len).max().unwrap_or(0);
-        self.moments(since).iter().map(most).max().unwrap_or(0)
+        self.moments(since).iter().map(|(_, moment)| most(moment)).max().unwrap_or(0)
     }
 
     /// Whether every base served something at every moment since then.
