@@ -206,6 +206,12 @@ fn placed(index: usize, module: &Module, set: &ModuleReplicaSet) -> Placed {
     }
 }
 
+/// Whether the Module is what its replica set makes, and nobody edited it.
+pub fn is_as_wanted(module: &Module, set: &ModuleReplicaSet) -> bool {
+    let of_module = module.spec.module.as_ref().map(|info| (&info.name, &info.version));
+    of_module == set.module().map(|info| (&info.name, &info.version))
+}
+
 /// Whether a user has ordered that the Module leaves this base.
 pub fn is_ordered_off(module: &Module) -> bool {
     label::is_set(module.labels(), label::DELETE_MODULE)

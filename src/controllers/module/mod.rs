@@ -28,6 +28,10 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
         // What is needed isn't known yet; the watch that brings it wakes this Module.
         return Ok(Action::await_change());
     };
+    if observed.is_misfit(&module) {
+        // Nobody is told of a version that no revision has: the base would keep it. The set's deletion wakes it again.
+        return Ok(Action::await_change());
+    }
     let mut now = context.clock.now();
     let mut plan = plan_module(&observed.view(&module), now);
     if delivery::of(&context, &module) == Delivery::VirtualPod {

@@ -109,6 +109,12 @@ impl Observed {
         }
     }
 
+    /// Whether the Module, as it stands, is about to be replaced by its set: somebody edited what it is.
+    pub fn is_misfit(&self, module: &Module) -> bool {
+        let made = self.set.as_ref().filter(|set| set.module().is_some());
+        !fleet::is_leaving(module) && made.is_some_and(|set| !fleet::is_as_wanted(module, set))
+    }
+
     /// The view for the plan.
     pub fn view<'a>(&'a self, module: &Module) -> ModuleView<'a> {
         let status = module.status.as_ref();

@@ -145,7 +145,7 @@ fn is_settled(context: &Context, set: &ModuleReplicaSet, base: &BaseKey) -> bool
     let all_fit = live.all(|module| {
         count += 1;
         let stays = index::base_uid(module).is_some_and(|uid| staying.contains(uid));
-        is_as_wanted(module, set)
+        fleet::is_as_wanted(module, set)
             && stays
             && !fleet::is_ordered_off(module)
             && !fleet::is_outdated(module, set)
@@ -163,12 +163,6 @@ fn waits_beside_another(context: &Context, module: &Module) -> bool {
             let on_base = context.modules.on_base(uid);
             on_base.iter().any(|other| other.name_any() != module.name_any() && deployment(other) == deployment(module))
         })
-}
-
-/// Whether nobody edited what the Module is.
-fn is_as_wanted(module: &Module, set: &ModuleReplicaSet) -> bool {
-    let of_module = module.spec.module.as_ref().map(|info| (&info.name, &info.version));
-    of_module == set.module().map(|info| (&info.name, &info.version))
 }
 
 /// The deployment that controls the set.
@@ -207,7 +201,9 @@ fn misfits(context: &Context, set: &ModuleReplicaSet, bases: &[crate::domain::pl
     let namespace = set.namespace().unwrap_or_default();
     let fits = |module: &Module| {
         let base = index::base_uid(module).unwrap_or_default();
-        is_as_wanted(module, set) && !fleet::is_ordered_off(module) && bases.iter().any(|known| known.uid == base)
+        fleet::is_as_wanted(module, set)
+            && !fleet::is_ordered_off(module)
+            && bases.iter().any(|known| known.uid == base)
     };
     let modules = context.modules.of_set(&namespace, &set.name_any());
     modules.into_iter().filter(|module| !fleet::is_leaving(module) && !fits(module)).collect()
