@@ -47,3 +47,4 @@ pub mod process;
 pub mod runtime;
 #[cfg(test)]
 mod sweep;
+pub mod vnode;

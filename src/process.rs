@@ -1,6 +1,6 @@
-//! The process: probes, metrics, lease, and the controllers of each scope.
+//! The process: probes, metrics, lease, and the controllers of each scope; the VNode provider beside them or alone.
 //!
-//! Nothing is watched, told to an agent or written before the process leads; when it loses the lease or is told to
+//! Of the operator nothing is watched, told to an agent or written before the process leads; when it loses the lease or is told to
 //! stop, everything is cancelled first and the lease is given back last.
 
 use std::{
@@ -21,13 +21,18 @@ use crate::{
         context::Settings,
         run::{self, Scope},
     },
+    domain::vnode::keep::Times,
     runtime::{
         client,
-        flags::Flags,
+        flags::{Flags, Role},
         health::{self, Freshness, Readiness},
         lease::{self, LeaseConfig},
         metrics::Metrics,
         ops::Ops,
+    },
+    vnode::{
+        self,
+        provider::{self, Ground},
     },
 };
 
@@ -35,6 +40,8 @@ use crate::{
 const WATCH_SECONDS: u32 = 90;
 /// Reconciles of one kind at a time.
 const CONCURRENCY: u16 = 64;
+/// How often the VNode provider asks a base for its list of biz; V2's time.
+const BIZ_INTERVAL: Duration = Duration::from_secs(15);
 /// `/healthz` fails when the process's own heartbeat is older.
 const HEARTBEAT_STALE: Duration = Duration::from_secs(30);
 
@@ -74,7 +81,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Error> {
     // Servers end after the controllers, so that probes answer while work is finished.
     let servers_stop = CancellationToken::new();
     let servers = serve(&flags, &metrics, &readiness, &servers_stop).await?;
-    let result = elect(&flags, client, metrics, readiness, begin, stop).await;
+    let result = play(&flags, client, metrics, readiness, begin, stop).await;
     servers_stop.cancel();
     for server in servers {
         if let Ok(Err(error)) = server.await {
@@ -82,6 +89,62 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Error> {
         }
     }
     result
+}
+
+/// Plays the roles that were asked for, until `stop` or until one of them fails.
+async fn play(
+    flags: &Flags,
+    client: Client,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    begin: Begin,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    if !flags.plays_vnode() {
+        return elect(flags, client, metrics, readiness, begin, stop).await;
+    }
+    let ground = Ground {
+        ops: Ops::new(client.clone(), flags.api_concurrency, Arc::clone(&metrics), lease::identity()),
+        agents: Arc::new(agents(flags)?),
+        metrics: Arc::clone(&metrics),
+        readiness: Arc::clone(&readiness),
+    };
+    if flags.role == Role::VNode {
+        begin.stand_by();
+        vnode::run(ground, provider(flags), stop).await;
+        return Ok(());
+    }
+    // VNodes have Leases of their own: the provider works whether or not this process leads.
+    let ending = stop.child_token();
+    let provider = tokio::spawn(vnode::run(ground, provider(flags), ending.clone()));
+    let result = elect(flags, client, metrics, readiness, begin, stop).await;
+    ending.cancel();
+    if let Err(error) = provider.await {
+        tracing::warn!(%error, "the VNode provider did not end in good order");
+    }
+    result
+}
+
+/// What the VNode provider is told.
+fn provider(flags: &Flags) -> provider::Settings {
+    let own = &flags.vnode;
+    provider::Settings {
+        env: own.vnode_env.clone(),
+        client_id: own.vnode_client_id.clone().unwrap_or_else(lease::identity),
+        namespaces: flags.namespaces.clone(),
+        discover: own.discover_bases.clone(),
+        times: Times::default(),
+        health_interval: flags.health_interval,
+        biz_interval: BIZ_INTERVAL,
+        drain: own.vnode_drain,
+        watch_seconds: WATCH_SECONDS,
+    }
+}
+
+/// The way to agents.
+fn agents(flags: &Flags) -> Result<arklet::client::Client, Error> {
+    let bounds = Bounds { install: flags.install_timeout, ..Bounds::default() };
+    Ok(arklet::client::Client::new(bounds)?)
 }
 
 type Server = tokio::task::JoinHandle<Result<(), health::Error>>;
@@ -190,8 +253,7 @@ impl Work {
     }
 
     async fn control(&self, stop: CancellationToken) -> Result<(), Error> {
-        let bounds = Bounds { install: self.flags.install_timeout, ..Bounds::default() };
-        let agents = arklet::client::Client::new(bounds)?;
+        let agents = agents(&self.flags)?;
         let ops =
             Ops::new(self.client.clone(), self.flags.api_concurrency, Arc::clone(&self.metrics), self.identity.clone());
         let settings = Settings {

@@ -9,6 +9,7 @@
 
 mod go_style;
 mod values;
+mod vnode;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueEnum};
 
 pub use values::BindAddress;
+pub use vnode::{TunnelTrust, VNodeFlags};
 
 /// What the manager was asked to do.
 #[derive(Clone, Debug, PartialEq, Parser)]
@@ -27,6 +29,7 @@ pub use values::BindAddress;
     name = "module-controller",
     version,
     about = "Installs, upgrades and removes Koupleless modules in running bases",
+    after_help = "With `vnode` as its first argument it is the VNode provider and nothing else.",
     args_override_self = true
 )]
 pub struct Flags {
@@ -90,10 +93,31 @@ pub struct Flags {
     #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = values::concurrency)]
     pub api_concurrency: usize,
 
+    /// Of the VNode provider.
+    #[command(flatten, next_help_heading = "VNode provider")]
+    pub vnode: VNodeFlags,
+
+    /// What this process is.
+    #[arg(skip)]
+    pub role: Role,
+
     /// What was accepted without effect; to be logged once logging is set up.
     #[arg(skip)]
     pub warnings: Vec<String>,
 }
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The operator; with `--enable-vnode` the VNode provider too.
+    #[default]
+    Operator,
+    /// The VNode provider alone.
+    VNode,
+}
+
+/// The first argument of a process that is the VNode provider alone.
+const VNODE: &str = "vnode";
 
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -116,17 +140,45 @@ pub struct Exit {
 impl Flags {
     /// Parses a command line; the first argument is the program's name.
     pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+        let mut args: Vec<OsString> = args.into_iter().collect();
+        let role = match args.get(1) {
+            Some(first) if first == VNODE => Role::VNode,
+            _ => Role::Operator,
+        };
+        if role == Role::VNode {
+            args.remove(1);
+        }
         let normal = go_style::normalise(args, &long_names());
         match Self::try_parse_from(normal.args) {
             Ok(mut flags) => {
                 flags.warnings = normal.warnings;
-                Ok(flags)
+                flags.role = role;
+                flags.check()
             }
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 Err(Exit { message: error.to_string(), code: 0 })
             }
             Err(error) => Err(Exit { message: sentence(&error), code: 2 }),
         }
+    }
+
+    /// Whether this process plays the VNode provider.
+    pub fn plays_vnode(&self) -> bool {
+        self.role == Role::VNode || self.vnode.enable_vnode
+    }
+
+    /// Refuses what makes no sense together.
+    fn check(mut self) -> Result<Self, Exit> {
+        let blind = self.vnode.discover_bases.is_none() && self.vnode.tunnel_bind_address == BindAddress::Off;
+        if self.plays_vnode() && blind {
+            let message = "the VNode provider finds no bases; give --discover-bases=<label selector>, or \
+                           --tunnel-bind-address=:7777 for bases that announce themselves";
+            return Err(Exit { message: message.to_owned(), code: 2 });
+        }
+        if self.role == Role::VNode && self.leader_elect {
+            self.warnings.push("--leader-elect has no effect here; each VNode has a Lease of its own".to_owned());
+        }
+        Ok(self)
     }
 
     /// The namespace of the lease: the flag, else where this process runs by its environment

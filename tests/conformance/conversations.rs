@@ -315,7 +315,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
                 Raw("nonsense\r\n\r\n"),
                 r#""HTTP/1.1 500 Internal Server Error\r\nContent_Length: 42" "POST http request only supported by arklet""#,
             ),
-            (Health, "SUCCESS => Ok(Health { metaspace: None })"),
+            (Health, r#"SUCCESS => Ok(Health { metaspace: None, base: Some(("sample-base", "1.0.0")) })"#),
             (Query, "SUCCESS [] => []"),
         ],
     },

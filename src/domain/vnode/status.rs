@@ -196,6 +196,11 @@ impl ModuleState {
         }
     }
 
+    /// Whether somebody should hear of it at once: it doesn't pass by itself.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Self::Waiting { reason, .. } if !matches!(*reason, "Deactivated" | "Replacing"))
+    }
+
     fn is_present(&self) -> bool {
         match self {
             Self::Starting | Self::Active => true,

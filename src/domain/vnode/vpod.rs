@@ -85,14 +85,22 @@ pub struct Leaving {
     pub drain: i64,
 }
 
-/// What a vPod wants of its module in the base. `biz`: the module's confirmed state, `None` where it is unknown or not there.
-/// A module that doesn't serve needs no time to drain, and nobody waits longer than the pod's own grace period.
-pub fn wish_kind(pod: &VPod, module: &Container, biz: Option<BizState>, leaving: Leaving, now: i64) -> WishKind {
-    if let Some(since) = leaving.since {
-        let drained = biz != Some(BizState::Active) || now >= since + leaving.drain.min(pod.grace);
-        return WishKind::Leave { drained };
+impl Leaving {
+    /// When a vPod that has been leaving since `since` has drained (milliseconds).
+    pub fn drained_at(&self, pod: &VPod, since: i64) -> i64 {
+        since + self.drain.min(pod.grace)
     }
-    if is_replaced(pod, module) {
+}
+
+/// What a vPod wants of its module in the base. `biz`: the module's confirmed state, the outer `None` unknown; `replaced`: its
+/// image was patched in place. A module that doesn't serve needs no time to drain, and nobody waits longer than the pod's
+/// own grace period.
+pub fn wish_kind(pod: &VPod, biz: Option<Option<BizState>>, replaced: bool, leaving: Leaving, now: i64) -> WishKind {
+    if let Some(since) = leaving.since {
+        let serves = !matches!(biz, Some(state) if state != Some(BizState::Active));
+        return WishKind::Leave { drained: !serves || now >= leaving.drained_at(pod, since) };
+    }
+    if replaced {
         // It leaves the Service first.
         return WishKind::Leave { drained: !pod.status.is_ready() };
     }
@@ -100,10 +108,14 @@ pub fn wish_kind(pod: &VPod, module: &Container, biz: Option<BizState>, leaving:
 }
 
 /// Whether the module was installed from another address than it is wanted from now: its image was patched in place. The
-/// status tells what is there, so an interrupted replacement goes on.
-pub fn is_replaced(pod: &VPod, module: &Container) -> bool {
+/// status tells what is there, so an interrupted replacement goes on. A module that another vPod of the base, which stays,
+/// wants in the same version is left as it is.
+pub fn is_replaced<'a>(pod: &VPod, module: &Container, mut mates: impl Iterator<Item = &'a VPod>) -> bool {
     let had = pod.status.container(&module.name);
-    had.is_some_and(|had| !had.image_id.is_empty() && had.image != module.image)
+    let moved = had.is_some_and(|had| !had.image_id.is_empty() && had.image != module.image);
+    let same = |theirs: &Container| theirs.name == module.name && theirs.version == module.version;
+    let shares = |other: &VPod| other.uid != pod.uid && !other.deleting && other.modules.iter().any(same);
+    moved && !pod.deleting && !mates.any(shares)
 }
 
 /// The wish of a vPod for one of its modules; `None` where the module has no version. `mates` are all vPods of the base.
@@ -127,15 +139,6 @@ pub fn wish<'a>(pod: &VPod, module: &Container, kind: WishKind, mates: impl Iter
     })
 }
 
-/// Whether another vPod of the base, which stays, wants the same module in the same version: then it isn't fetched again
-/// for the sake of another address.
-pub fn is_shared<'a>(pod: &VPod, module: &Container, mut mates: impl Iterator<Item = &'a VPod>) -> bool {
-    mates.any(|other| {
-        let same = |theirs: &Container| theirs.name == module.name && theirs.version == module.version;
-        other.uid != pod.uid && !other.deleting && other.modules.iter().any(same)
-    })
-}
-
 /// What a conversation says of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -143,6 +146,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// The confirmed state in the base; the outer `None` is unknown.
     pub biz: Option<Option<BizState>>,
+    /// Its image was patched in place, and what was installed from the old one isn't gone yet.
+    pub replaced: bool,
 }
 
 /// How each container of a vPod stands. `report` gives what is known of a module, by its name.
@@ -161,12 +166,13 @@ pub fn standings<'a>(pod: &'a VPod, report: impl Fn(&str) -> Option<Report>) -> 
                 message: format!("set the environment variable {} to the module's version", vkeys::BIZ_VERSION_ENV),
             },
             (_, None) => ModuleState::Unknown,
-            (_, Some(report)) if is_replaced(pod, module) && !pod.deleting && report.biz.is_some() => {
-                ModuleState::Waiting {
-                    present: report.biz.flatten().is_some(),
-                    reason: "Replacing",
-                    message: "the module is fetched from another address".to_owned(),
-                }
+            (_, Some(Report { biz: Some(biz), replaced: true, .. })) => ModuleState::Waiting {
+                present: biz.is_some(),
+                reason: "Replacing",
+                message: "the module is fetched from another address".to_owned(),
+            },
+            (_, Some(Report { verdict: Verdict::Failed(error), biz, .. })) if pod.deleting => {
+                ModuleState::Waiting { present: !matches!(biz, Some(None)), reason: "UninstallFailed", message: error }
             }
             (_, Some(report)) => ModuleState::of(&report.verdict, report.biz),
         };
@@ -261,30 +267,32 @@ mod tests {
         let leaves = |ago: i64| Leaving { since: Some(NOW - ago), drain: 5_000 };
         let hasty = VPod { grace: 1_000, ..pod("a", 1) };
         let plain = pod("a", 1);
-        let active = Some(BizState::Active);
+        let active = Some(Some(BizState::Active));
+        let superseded = Some(Some(BizState::Inactive));
         for (name, pod, biz, leaving, kind) in [
             ("it stays", &plain, active, stays, WishKind::Run),
             ("it serves", &plain, active, leaves(4_999), WishKind::Leave { drained: false }),
+            ("perhaps it serves", &plain, None, leaves(4_999), WishKind::Leave { drained: false }),
             ("it served on for long enough", &plain, active, leaves(5_000), WishKind::Leave { drained: true }),
             ("no longer than its grace period", &hasty, active, leaves(1_000), WishKind::Leave { drained: true }),
-            ("its successor serves", &plain, Some(BizState::Inactive), leaves(0), WishKind::Leave { drained: true }),
-            ("it isn't there", &plain, None, leaves(0), WishKind::Leave { drained: true }),
+            ("its successor serves", &plain, superseded, leaves(0), WishKind::Leave { drained: true }),
+            ("it isn't there", &plain, Some(None), leaves(0), WishKind::Leave { drained: true }),
         ] {
-            assert_eq!(wish_kind(pod, &pod.modules[0], biz, leaving, NOW), kind, "{name}");
+            assert_eq!(wish_kind(pod, biz, false, leaving, NOW), kind, "{name}");
         }
     }
 
     #[test]
     fn an_image_patched_in_place_leaves_the_service_then_the_base_then_comes_anew() {
-        let stays = Leaving::default();
-        let active = Some(BizState::Active);
-        let kind = |pod: &VPod| wish_kind(pod, &pod.modules[0], active, stays, NOW);
+        let active = Some(Some(BizState::Active));
+        let replaced = |pod: &VPod| is_replaced(pod, &pod.modules[0], std::iter::once(pod));
+        let kind = |pod: &VPod| wish_kind(pod, active, replaced(pod), Leaving::default(), NOW);
         let old = "file:///shop-old.jar";
         assert_eq!(kind(&installed(pod("a", 1), "file:///shop.jar", true)), WishKind::Run);
         assert_eq!(kind(&installed(pod("a", 1), old, true)), WishKind::Leave { drained: false });
         let out = installed(pod("a", 1), old, false);
         assert_eq!(kind(&out), WishKind::Leave { drained: true });
-        let report = || Report { verdict: Verdict::Waiting, biz: Some(active) };
+        let report = || Report { verdict: Verdict::Waiting, biz: active, replaced: true };
         let standing = standings(&out, |_| Some(report())).remove(0).state;
         assert!(matches!(standing, ModuleState::Waiting { present: true, reason: "Replacing", .. }), "{standing:?}");
         let mut done = out;
@@ -294,12 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_another_vpod_wants_too_is_shared() {
-        let (a, b) = (pod("a", 1), pod("b", 2));
+    fn a_module_that_another_vpod_wants_too_is_not_fetched_again() {
+        let moved = installed(pod("a", 1), "file:///shop-old.jar", true);
+        let replaced = |mates: &[VPod]| is_replaced(&moved, &moved.modules[0], mates.iter());
         let other = VPod { modules: vec![module("shop", Some("2"))], ..pod("c", 3) };
         let ending = VPod { deleting: true, ..pod("d", 4) };
-        assert!(is_shared(&a, &a.modules[0], [a.clone(), b].iter()));
-        assert!(!is_shared(&a, &a.modules[0], [a.clone(), other, ending].iter()));
+        assert!(!replaced(&[moved.clone(), pod("b", 2)]));
+        assert!(replaced(&[moved.clone(), other, ending]));
     }
 
     #[test]
@@ -336,5 +345,10 @@ mod tests {
         let versionless = VPod { modules: vec![module("shop", None)], ..pod("b", 1) };
         let standing = standings(&versionless, |_| None).remove(0).state;
         assert!(matches!(standing, ModuleState::Waiting { reason: "InvalidModule", .. }));
+        let stuck = VPod { deleting: true, ..pod("c", 1) };
+        let report =
+            Report { verdict: Verdict::Failed("busy".into()), biz: Some(Some(BizState::Active)), replaced: false };
+        let standing = standings(&stuck, |_| Some(report.clone())).remove(0).state;
+        assert!(matches!(standing, ModuleState::Waiting { reason: "UninstallFailed", .. }), "{standing:?}");
     }
 }

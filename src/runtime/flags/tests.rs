@@ -28,6 +28,17 @@ fn defaults_are_those_of_v1() {
         default_delivery: Delivery::Arklet,
         vnode_env: None,
         api_concurrency: 32,
+        vnode: VNodeFlags {
+            enable_vnode: false,
+            vnode_env: "dev".to_owned(),
+            discover_bases: None,
+            vnode_client_id: None,
+            vnode_drain: Duration::from_secs(3),
+            tunnel_bind_address: BindAddress::Off,
+            tunnel_token_file: None,
+            tunnel_trust: TunnelTrust::Pod,
+        },
+        role: Role::Operator,
         warnings: vec![],
     };
     assert_eq!(flags, want);
@@ -104,6 +115,18 @@ fn own_flags() {
 }
 
 #[test]
+fn the_vnode_provider_is_a_command_or_a_flag() {
+    let alone = parse("vnode --discover-bases app=base --vnode-env=test -leader-elect").unwrap();
+    assert_eq!((alone.role, alone.plays_vnode(), alone.vnode.vnode_env.as_str()), (Role::VNode, true, "test"));
+    assert_eq!(alone.vnode.discover_bases.as_deref(), Some("app=base"));
+    assert_eq!(alone.warnings, ["--leader-elect has no effect here; each VNode has a Lease of its own"]);
+    let both = parse("--enable-vnode --tunnel-bind-address=:7777 --vnode-drain 0 --tunnel-trust anybody").unwrap();
+    assert_eq!((both.role, both.plays_vnode(), both.vnode.vnode_drain), (Role::Operator, true, Duration::ZERO));
+    assert_eq!((both.vnode.tunnel_bind_address, both.vnode.tunnel_trust), (on("", 7777), TunnelTrust::Anybody));
+    assert!(!parse("--discover-bases app=base").unwrap().plays_vnode());
+}
+
+#[test]
 fn wrong_command_lines_get_one_sentence_and_code_2() {
     for (line, want) in [
         (
@@ -129,6 +152,11 @@ fn wrong_command_lines_get_one_sentence_and_code_2() {
         ("--api-concurrency 0", "--api-concurrency can't be \"0\"; write a number from 1 to 1000"),
         ("--kubeconfig", "--kubeconfig needs a value; write --kubeconfig=..."),
         ("--leader-elct", "--leader-elct is not a flag of this program; did you mean --leader-elect?"),
+        (
+            "vnode",
+            "the VNode provider finds no bases; give --discover-bases=<label selector>, or --tunnel-bind-address=:7777 for bases that announce themselves",
+        ),
+        ("--vnode-env=A", "--vnode-env can't be \"A\"; write lower-case letters, digits, dashes and dots, at most 63"),
         ("--qqq=1", "--qqq is not a flag of this program; remove it, or see --help for those it has"),
     ] {
         let exit = parse(line).unwrap_err();

@@ -70,6 +70,19 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
+/// A label value that may stand in a node's name too.
+pub(super) fn label_value(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let ok = text.len() <= 63 && text.chars().all(legal) && edge(text.chars().next()) && edge(text.chars().last());
+    let ok = ok && !text.contains("..") && !text.contains(".-") && !text.contains("-.");
+    if ok {
+        Ok(text.to_owned())
+    } else {
+        Err("write lower-case letters, digits, dashes and dots, at most 63".to_owned())
+    }
+}
+
 /// A level, or directives of [`EnvFilter`]. A lone word that isn't a level would be taken for a module's
 /// name and silence the log, so it is refused.
 pub(super) fn log_level(text: &str) -> Result<String, String> {
@@ -90,6 +103,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Some(_) => Err("write a duration longer than zero, such as 10s".to_owned()),
         None => Err("write a duration with a unit, such as 10s, 500ms, 5m or 1m30s".to_owned()),
     }
+}
+
+/// A duration; `0` is none.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    parse_duration(text).ok_or_else(|| "write a duration with a unit, such as 10s or 500ms, or 0".to_owned())
 }
 
 /// Go's notation: numbers with units ms, s, m or h, in any number of parts; fractions are allowed.
@@ -211,6 +232,14 @@ mod tests {
             [("default", true), ("a-1", true), ("", false), ("-a", false), ("a-", false), ("A", false), ("a.b", false)]
         {
             assert_eq!(namespace(text).is_ok(), ok, "{text:?}");
+        }
+        for (text, ok) in
+            [("dev", true), ("a.b-1", true), ("", false), ("-a", false), ("a.", false), ("A", false), ("a..b", false)]
+        {
+            assert_eq!(label_value(text).is_ok(), ok, "{text:?}");
+        }
+        for (text, want) in [("0", Some(0)), ("0s", Some(0)), ("500ms", Some(500)), ("5", None)] {
+            assert_eq!(duration_or_zero(text).ok(), want.map(Duration::from_millis), "{text:?}");
         }
         assert!(namespace(&"a".repeat(63)).is_ok() && namespace(&"a".repeat(64)).is_err());
         for (text, want) in [

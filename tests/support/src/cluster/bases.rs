@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Kind, SOON, Sighting, World, text};
+use super::{Kind, SOON, Sighting, World, is_vpod, text};
 use crate::arklet_sim::{Base, Behaviour, Call, Command, Sim};
 
 /// A base pod with an address.
@@ -84,9 +84,8 @@ impl World {
         let mut pods: Vec<BasePod> = Vec::new();
         for pod in self.list(Kind::Pod).await {
             let running = text(&pod, "/status/phase") == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
-            if let (true, true, Ok(ip)) =
-                (running, text(&pod, "/metadata/labels/app") == name, text(&pod, "/status/podIP").parse())
-            {
+            let is_base = text(&pod, "/metadata/labels/app") == name && !is_vpod(&pod);
+            if let (true, true, Ok(ip)) = (running, is_base, text(&pod, "/status/podIP").parse()) {
                 pods.push(BasePod {
                     name: text(&pod, "/metadata/name").to_owned(),
                     uid: text(&pod, "/metadata/uid").to_owned(),

@@ -9,9 +9,11 @@ mod metrics;
 mod modules;
 mod objects;
 mod operator;
+mod provider;
 mod report;
 mod shared;
 mod timeline;
+mod vpods;
 mod waiting;
 
 use std::{
@@ -30,8 +32,10 @@ pub use self::bases::{BasePod, base_deployment};
 pub use self::modules::{ModuleSpec, condition, module};
 pub use self::objects::{Kind, text};
 pub use self::operator::Operator;
+pub use self::provider::{Provider, hasty, is_ready, is_vpod, labelled_base, vnode_name};
 pub use self::shared::Sighting;
 pub use self::timeline::{Stopped, Timeline};
+pub use self::vpods::{VPodSpec, vpod};
 pub use self::waiting::{SOON, until};
 
 use self::shared::Shared;
@@ -54,6 +58,7 @@ struct Inner {
     /// Every address that a base of this scenario ever had.
     addresses: Mutex<BTreeSet<IpAddr>>,
     operator: tokio::sync::Mutex<Option<Operator>>,
+    providers: tokio::sync::Mutex<Vec<Provider>>,
     /// What autoscalers read, once a metric was set.
     metrics: tokio::sync::OnceCell<MetricsApi>,
 }
@@ -85,6 +90,8 @@ fn play_out<F: Future<Output = ()>>(name: &str, operator: bool, play: impl FnOnc
             world.report().await;
         }
         world.stop_operator().await;
+        world.stop_providers().await;
+        world.take_vnodes_away().await;
         world.withdraw_metrics().await;
         world.take_away().await;
         if let Err(panic) = result {
@@ -106,6 +113,7 @@ impl World {
                 violations: shared.sim.violations().len(),
                 addresses: Mutex::default(),
                 operator: tokio::sync::Mutex::new(None),
+                providers: tokio::sync::Mutex::default(),
                 metrics: tokio::sync::OnceCell::new(),
             }),
         }

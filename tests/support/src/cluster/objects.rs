@@ -35,6 +35,10 @@ pub enum Kind {
     Deployment,
     /// ResourceQuota.
     ResourceQuota,
+    /// `apps` StatefulSet.
+    StatefulSet,
+    /// `apps` DaemonSet.
+    DaemonSet,
     /// `autoscaling` HorizontalPodAutoscaler.
     HorizontalPodAutoscaler,
     /// Event.
@@ -47,7 +51,7 @@ impl Kind {
             Self::ModuleDeployment | Self::ModuleReplicaSet | Self::Module => ("koupleless.io", "v1alpha1"),
             Self::Pod | Self::Service | Self::ResourceQuota => ("", "v1"),
             Self::EndpointSlice => ("discovery.k8s.io", "v1"),
-            Self::Deployment => ("apps", "v1"),
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => ("apps", "v1"),
             Self::HorizontalPodAutoscaler => ("autoscaling", "v2"),
             Self::Event => ("events.k8s.io", "v1"),
         };

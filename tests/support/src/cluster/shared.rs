@@ -137,6 +137,9 @@ impl Seen {
     fn note(&mut self, pod: &Pod, gone: bool) {
         let uid = pod.uid().unwrap_or_default();
         let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_ref());
+        // A vPod has the address of its base, and is none.
+        let on = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+        let address = address.filter(|_| !on.starts_with("vnode."));
         if let Some(ip) = address.and_then(|ip| ip.parse().ok()) {
             self.holds(ip, &uid, gone);
         }

@@ -1,0 +1,68 @@
+//! Asks a base how it is: whether it answers, how full its metaspace is, what it calls itself.
+//!
+//! Regularly, and soon after something was installed or uninstalled, because the scheduler goes by the memory that the VNode
+//! has left. A base that another provider looks after isn't asked.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{provider::Provider, state::VNode};
+use crate::domain::vnode::node::Metaspace;
+
+/// Between two questions at least: a vPod with many modules changes often within a moment.
+const GAP: Duration = Duration::from_secs(1);
+
+/// Asks until the VNode's end.
+pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
+    let interval = spread(provider.settings.health_interval, &vnode.name);
+    loop {
+        let target = {
+            let state = vnode.state();
+            state.found.clone().filter(|_| !state.stands_by(&provider.settings.client_id))
+        };
+        let Some(found) = target else {
+            vnode.health_turn.notified().await;
+            continue;
+        };
+        let began = tokio::time::Instant::now();
+        let result = provider.agents.health(&found.id, found.at).await;
+        let outcome = match &result {
+            Ok(_) => "success",
+            Err(_) => "unknown",
+        };
+        provider.called("health", outcome, began.elapsed());
+        let same = vnode.state().found.as_ref().is_some_and(|now| now.id == found.id && now.at == found.at);
+        match result {
+            Ok(health) if same => {
+                let space = health.metaspace.map(|told| Metaspace { max: told.max, committed: told.committed });
+                vnode.answered(provider.clock.now(), space, health.base);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(vnode = vnode.name, %error, "the base doesn't say how it is"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = async { vnode.health_turn.notified().await; tokio::time::sleep(GAP).await } => {}
+        }
+    }
+}
+
+/// The interval of one base, longer or shorter by up to a tenth: a thousand bases that were met at once aren't asked at once.
+fn spread(interval: Duration, name: &str) -> Duration {
+    let share = name.bytes().fold(0u32, |sum, byte| (sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 1000);
+    interval.mul_f64(0.9 + f64::from(share) / 5000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_asked_at_different_times_and_never_much_later() {
+        let interval = Duration::from_secs(10);
+        let of = |name: &str| spread(interval, name);
+        assert_ne!(of("vnode.a.dev"), of("vnode.b.dev"));
+        for name in ["", "vnode.a.dev", "vnode.9c0a5e62-7d06-44d4-9f69-ae466afb92e0.dev"] {
+            assert!((Duration::from_secs(9)..=Duration::from_secs(11)).contains(&of(name)), "{name}");
+        }
+    }
+}

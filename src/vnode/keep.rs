@@ -1,0 +1,231 @@
+//! Keeps the Node and the Lease of one VNode as [`plan`] wants them.
+//!
+//! One step at a time: each is planned from what is true after the one before. Writes Nodes and their Leases; nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        coordination::v1::Lease,
+        core::v1::{Node, NodeStatus},
+    },
+    jiff::Timestamp,
+};
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::{provider::Provider, state::VNode};
+use crate::{
+    api::vkeys,
+    domain::vnode::{
+        keep::{NodeStep, Plan, Reach, View, plan},
+        lease::{self, Sight, Step},
+        node,
+    },
+    runtime::{clock::timestamp, ops},
+};
+
+/// Between a step that failed and the next try. Short: the Lease has to be renewed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Looks after the Node and the Lease until nothing is left of the VNode.
+pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
+    loop {
+        let plan = decide(&provider, &vnode);
+        if is_over(&provider, &vnode, &plan) && provider.bases.forget(&vnode) {
+            tracing::info!(vnode = vnode.name, "nothing is left of the VNode");
+            return;
+        }
+        let wait = match step(&provider, &vnode, &plan).await {
+            Ok(Turn::Again) => continue,
+            Ok(Turn::Rest) => provider.clock.until(plan.wake_at),
+            Ok(Turn::Soon) => AGAIN,
+            Err(error) => {
+                // Somebody else wrote first, or the object is gone: the newer truth is on its way.
+                let expected = error.is_conflict() || error.is_not_found();
+                if expected {
+                    vnode.state().sight = Sight::Unknown;
+                } else {
+                    tracing::warn!(vnode = vnode.name, %error, "a step failed, trying again");
+                }
+                AGAIN.min(provider.clock.until(plan.wake_at))
+            }
+        };
+        tokio::select! {
+            () = vnode.node_turn.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// How it goes on after a step.
+enum Turn {
+    /// Something changed: plan again.
+    Again,
+    /// Nothing to do until the plan's time or news.
+    Rest,
+    /// Something has to become known first.
+    Soon,
+}
+
+fn decide(provider: &Provider, vnode: &VNode) -> Plan {
+    let now = provider.clock.now();
+    let found = provider.node(&vnode.name);
+    let mut state = vnode.state();
+    let base = state.base();
+    let view = View {
+        base: base.as_ref(),
+        heard: state.heard,
+        node: found.as_deref(),
+        sight: &state.sight,
+        renewed_at: state.renewed_at,
+        reported_at: state.reported_at,
+        me: &provider.settings.client_id,
+    };
+    let plan = plan(&view, &provider.settings.times, now, &timestamp(now));
+    let news = state.acts != plan.acts || state.reach != Some(plan.reach);
+    (state.acts, state.reach) = (plan.acts, Some(plan.reach));
+    drop(state);
+    if news {
+        tracing::info!(vnode = vnode.name, acts = plan.acts, reach = ?plan.reach, "the VNode stands otherwise");
+        vnode.pods_turn.notify_one();
+        vnode.health_turn.notify_one();
+    }
+    plan
+}
+
+/// Whether nothing is left to look after: the base is gone, and so is what stood for it, or it is another's to look after.
+fn is_over(provider: &Provider, vnode: &VNode, plan: &Plan) -> bool {
+    let state = vnode.state();
+    let theirs = matches!(plan.lease, Some(Step::HandsOff(_)));
+    let nothing = plan.lease.is_none() && matches!(state.sight, Sight::Absent | Sight::Unknown);
+    state.found.is_none() && !plan.acts && (theirs || nothing) && (theirs || provider.pods.on(&vnode.name).is_empty())
+}
+
+async fn step(provider: &Provider, vnode: &VNode, plan: &Plan) -> Result<Turn, ops::Error> {
+    match plan.lease {
+        Some(Step::Look) => {
+            let found = provider.ops.read::<Lease>(vkeys::LEASE_NAMESPACE, &vnode.name).await?;
+            note(provider, vnode, found, None);
+            return Ok(Turn::Again);
+        }
+        Some(Step::Create | Step::Renew | Step::TakeOver) => {
+            claim(provider, vnode).await?;
+            return Ok(Turn::Again);
+        }
+        Some(Step::Keep(_) | Step::HandsOff(_)) | None => {}
+    }
+    match &plan.node {
+        NodeStep::Leave => Ok(Turn::Rest),
+        NodeStep::Create(node) => {
+            let created = provider.ops.create::<Node>("", node).await?;
+            provider.nodes.put_new(Arc::new(created));
+            vnode.state().reported_at = Some(provider.clock.now());
+            Ok(Turn::Again)
+        }
+        NodeStep::Patch(patch) => {
+            let patched = provider.ops.patch::<Node>("", &vnode.name, patch).await?;
+            provider.nodes.put(patched);
+            Ok(Turn::Again)
+        }
+        NodeStep::Report(status) => {
+            report(provider, vnode, status).await?;
+            Ok(Turn::Again)
+        }
+        NodeStep::Delete => end(provider, vnode).await,
+    }
+}
+
+/// Writes the Lease: creates, renews or takes it.
+async fn claim(provider: &Provider, vnode: &VNode) -> Result<(), ops::Error> {
+    let settings = &provider.settings;
+    let (me, periods) = (&settings.client_id, &settings.times.lease);
+    let sent = provider.clock.now();
+    let wall = Timestamp::now();
+    let known = vnode.state().lease.clone();
+    let written = match known {
+        None => {
+            let lease = lease::build(&vnode.name, &settings.env, me, periods, wall);
+            provider.ops.create(vkeys::LEASE_NAMESPACE, &lease).await?
+        }
+        Some(lease) => provider.ops.replace(vkeys::LEASE_NAMESPACE, &lease::claim(&lease, me, periods, wall)).await?,
+    };
+    note(provider, vnode, Some(written), Some(sent));
+    Ok(())
+}
+
+/// Takes note of the Lease as it stands; `sent`: it is what this process wrote, at that time.
+fn note(provider: &Provider, vnode: &VNode, lease: Option<Lease>, sent: Option<i64>) {
+    let now = provider.clock.now();
+    let mut state = vnode.state();
+    state.sight = state.sight.seen(lease.as_ref(), now);
+    state.lease = lease;
+    let Some(sent) = sent else { return };
+    if !state.acts {
+        // Nobody here has asked this base lately: nothing is concluded from that.
+        let fresh = state.heard.answered.is_some_and(|at| now < at + provider.settings.times.unreachable);
+        if !fresh {
+            (state.heard.since, state.heard.answered) = (now, None);
+        }
+    }
+    state.renewed_at = Some(sent);
+}
+
+async fn report(provider: &Provider, vnode: &VNode, status: &NodeStatus) -> Result<(), ops::Error> {
+    let patch = json!({ "status": {
+        "addresses": status.addresses, "capacity": status.capacity, "allocatable": status.allocatable,
+        "conditions": status.conditions,
+    } });
+    let patched = provider.ops.patch_status::<Node>("", &vnode.name, &patch).await?;
+    provider.nodes.put(patched);
+    vnode.state().reported_at = Some(provider.clock.now());
+    Ok(())
+}
+
+/// The end of a VNode: first its Node, so that nothing new is scheduled there; then its vPods, which the loop beside this one
+/// ends; then its Lease.
+async fn end(provider: &Provider, vnode: &VNode) -> Result<Turn, ops::Error> {
+    if let Some(node) = provider.node(&vnode.name) {
+        if node.metadata.deletion_timestamp.is_none() {
+            provider.ops.delete::<Node>("", &vnode.name, &node.uid().unwrap_or_default()).await?;
+        }
+        return Ok(Turn::Soon);
+    }
+    if !provider.pods.on(&vnode.name).is_empty() {
+        return Ok(Turn::Soon);
+    }
+    let lease = vnode.state().lease.clone();
+    if let Some(lease) = lease {
+        provider.ops.delete::<Lease>(vkeys::LEASE_NAMESPACE, &vnode.name, &lease.uid().unwrap_or_default()).await?;
+    }
+    let mut state = vnode.state();
+    (state.sight, state.lease, state.renewed_at, state.reported_at) = (Sight::Absent, None, None, None);
+    Ok(Turn::Again)
+}
+
+/// Gives back the Leases of all VNodes that this process looked after, so that another needn't wait for them to run out.
+/// The loops have ended by now.
+pub async fn release_all(provider: &Provider) {
+    let me = &provider.settings.client_id;
+    let held = provider.bases.all().into_iter().filter_map(|vnode| {
+        let lease = vnode.state().lease.clone()?;
+        lease::release(&lease, me)
+    });
+    let releases = held.map(|lease| async move {
+        if let Err(error) = provider.ops.replace(vkeys::LEASE_NAMESPACE, &lease).await {
+            tracing::debug!(%error, "a Lease was not given back; it runs out by itself");
+        }
+    });
+    futures::future::join_all(releases).await;
+}
+
+/// Whether a VNode's base can't be talked to any more: its vPods end without it.
+pub fn has_ended(reach: Option<Reach>) -> bool {
+    matches!(reach, Some(Reach::Dead | Reach::Gone))
+}
+
+/// Whether a Node takes pods and says that it is Ready.
+pub fn takes_pods(found: &Node) -> bool {
+    let cordoned = found.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
+    node::is_ready(found) && !cordoned && found.metadata.deletion_timestamp.is_none()
+}
