@@ -4,4 +4,7 @@
 //! story in a namespace of its own. The rig is [`rig::cluster`]: `make test`, or
 //! `tests/control-plane/with-cluster -- cargo test --test vnode`.
 
+mod kinds;
 mod lifecycle;
+mod losses;
+mod updates;

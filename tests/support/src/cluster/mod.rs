@@ -5,6 +5,7 @@
 //! can be stopped and started. Scenarios run side by side. Waiting is always for a condition ([`World::eventually`]).
 
 mod bases;
+mod endpoints;
 mod metrics;
 mod modules;
 mod objects;
@@ -29,6 +30,7 @@ use futures::FutureExt;
 use kube::Client;
 
 pub use self::bases::{BasePod, base_deployment};
+pub use self::endpoints::Endpoints;
 pub use self::modules::{ModuleSpec, condition, module};
 pub use self::objects::{Kind, text};
 pub use self::operator::Operator;

@@ -182,7 +182,7 @@ impl World {
     /// The vPods of this scenario, oldest first.
     pub async fn vpods(&self) -> Vec<Value> {
         let mut pods = self.list(Kind::Pod).await;
-        pods.retain(|pod| is_vpod(pod));
+        pods.retain(is_vpod);
         pods
     }
 

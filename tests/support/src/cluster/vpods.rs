@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::World;
+use super::{Kind, World};
 
 /// What a vPod, or a controller of vPods, is made from.
 #[derive(Clone, Debug)]
@@ -160,5 +160,15 @@ impl VPodSpec {
             spec.remove("replicas");
         }
         set
+    }
+}
+
+impl World {
+    /// Gives a Deployment of vPods what `spec` says now, as `kubectl apply` would.
+    pub async fn release_vpods(&self, spec: &VPodSpec) {
+        let controller = spec.controller(self);
+        let template = &controller["spec"]["template"]["spec"]["containers"];
+        let patch = json!({ "spec": { "template": { "spec": { "containers": template } } } });
+        self.patch(Kind::Deployment, &spec.name, patch).await;
     }
 }
