@@ -264,7 +264,7 @@ impl Work {
             watch_seconds: WATCH_SECONDS,
             concurrency: CONCURRENCY,
             default_delivery: self.flags.default_delivery,
-            vnode_env: self.flags.vnode_env.clone(),
+            vnode_env: self.flags.vnode.vnode_env.clone(),
         };
         let census = Arc::clone(&self.begin.census);
         let scope = |namespace: Option<String>| Scope {

@@ -45,8 +45,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// How modules get into bases where a deployment doesn't say.
     pub default_delivery: Delivery,
-    /// The environment whose virtual nodes are used; `None`: any.
-    pub vnode_env: Option<String>,
+    /// The environment whose virtual nodes are used.
+    pub vnode_env: String,
 }
 
 /// The queue of one kind.

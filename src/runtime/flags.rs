@@ -85,10 +85,6 @@ pub struct Flags {
     #[arg(long, value_name = "DELIVERY", default_value = "Arklet", value_parser = values::delivery)]
     pub default_delivery: Delivery,
 
-    /// The environment whose virtual nodes modules are put on [default: any].
-    #[arg(long, value_name = "ENVIRONMENT")]
-    pub vnode_env: Option<String>,
-
     /// How many writes to the API server may be under way at once.
     #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = values::concurrency)]
     pub api_concurrency: usize,

@@ -15,14 +15,14 @@ use crate::api::vkeys::label;
 /// The virtual nodes of a cluster.
 pub struct VNodes {
     nodes: Arc<Cache<BaseNode>>,
-    /// Only those of this environment count; `None`: all.
-    env: Option<String>,
+    /// Only those of this environment count.
+    env: String,
     by_ip: RwLock<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl VNodes {
-    /// Those among `nodes`; with `env` only those of that environment.
-    pub fn new(nodes: Arc<Cache<BaseNode>>, env: Option<String>) -> Self {
+    /// Those of the environment `env` among `nodes`.
+    pub fn new(nodes: Arc<Cache<BaseNode>>, env: String) -> Self {
         Self { nodes, env, by_ip: RwLock::default() }
     }
 
@@ -30,7 +30,7 @@ impl VNodes {
     pub fn note(&self, node: &BaseNode, gone: bool) -> Option<String> {
         let ip = node.base_ip().filter(|_| node.is_virtual())?;
         let mut by_ip = self.by_ip.write().unwrap_or_else(PoisonError::into_inner);
-        let wanted = self.env.as_ref().is_none_or(|env| node.labels().get(label::ENV) == Some(env));
+        let wanted = node.labels().get(label::ENV) == Some(&self.env);
         if wanted && !gone {
             by_ip.entry(ip.to_owned()).or_default().insert(node.name_any());
         } else if let Some(names) = by_ip.get_mut(ip) {

@@ -24,7 +24,10 @@ use super::{
     world::ProviderWorld,
 };
 use crate::{
-    arklet::{agents::Agents, session::Sessions},
+    arklet::{
+        agents::Agents,
+        session::{Care, Sessions},
+    },
     domain::{backoff, vnode::keep::Times},
     runtime::{
         cache::{Cache, Change},
@@ -129,7 +132,8 @@ impl Provider {
         Arc::new_cyclic(|me: &Weak<Self>| {
             let world = Arc::new(ProviderWorld::new(me.clone(), Arc::clone(&ground.metrics)));
             let agents = Arc::clone(&ground.agents);
-            let sessions = Sessions::new(agents, clock, settings.biz_interval, world, stop.child_token());
+            let care = Care { health_interval: settings.biz_interval, min_free_metaspace: 0 };
+            let sessions = Sessions::new(agents, clock, care, world, stop.child_token());
             Self {
                 ops: ground.ops.clone(),
                 agents: Arc::clone(&ground.agents),

@@ -39,6 +39,9 @@ impl World for ProviderWorld {
         }
     }
 
+    /// Never: the VNode's own loop asks how full its base is, and the scheduler places.
+    fn room_changed(&self, _base: &BaseId) {}
+
     fn called(&self, command: &'static str, outcome: &'static str, took: Duration) {
         self.metrics.agent_call(AgentCommand::of(command), AgentOutcome::of(outcome), took);
     }

@@ -26,7 +26,6 @@ fn defaults_are_those_of_v1() {
         install_timeout: Duration::from_secs(300),
         min_free_metaspace: 5,
         default_delivery: Delivery::Arklet,
-        vnode_env: None,
         api_concurrency: 32,
         vnode: VNodeFlags {
             enable_vnode: false,

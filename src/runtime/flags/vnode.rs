@@ -19,7 +19,8 @@ pub struct VNodeFlags {
     )]
     pub enable_vnode: bool,
 
-    /// The environment of bases and module pods: part of the VNodes' names, a label and a taint.
+    /// The environment of bases and module pods: part of the VNodes' names, a label and a taint. With delivery VirtualPod
+    /// the operator uses the VNodes of this environment, whoever plays them.
     #[arg(long, value_name = "NAME", default_value = "dev", value_parser = values::label_value)]
     pub vnode_env: String,
 

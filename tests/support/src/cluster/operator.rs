@@ -84,7 +84,7 @@ impl World {
                 watch_seconds: 60,
                 concurrency: 16,
                 default_delivery: Delivery::Arklet,
-                vnode_env: None,
+                vnode_env: self.env().to_owned(),
             },
         };
         let stop = CancellationToken::new();
