@@ -141,7 +141,7 @@ impl Memory {
         let mut settled = Vec::new();
         for uid in vanished {
             match self.known.remove(&uid) {
-                Some(known) if known.let_go => settled.push(known.pod),
+                Some(known) if known.let_go || known.pod.keeps => settled.push(known.pod),
                 Some(known) => _ = self.departed.insert(uid, known.pod),
                 None => {}
             }
@@ -216,6 +216,10 @@ impl Look<'_> {
             }
         };
         for pod in self.pods {
+            if pod.deleting && pod.keeps {
+                withdraw(self.provider, &self.found.id.uid, pod);
+                continue;
+            }
             for module in &pod.modules {
                 let replaced = vpod::is_replaced(pod, module, self.mates());
                 let leaving = memory.leaving(pod, drain);

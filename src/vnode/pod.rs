@@ -7,7 +7,10 @@ use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::vkeys,
+    api::{
+        keys::{annotation, label},
+        vkeys,
+    },
     domain::vnode::{
         status::VPodStatus,
         vpod::{Container, VPod},
@@ -88,7 +91,9 @@ impl ModulePod {
             self.spec.containers.into_iter().partition(|container| Container::is_module(&container.image));
         let stranger = others.into_iter().next().map(|other| (other.name, other.image));
         let metadata = self.metadata;
+        let annotations = metadata.annotations.unwrap_or_default();
         VPod {
+            keeps: label::is_set(&annotations, annotation::KEEP_BIZ),
             uid: metadata.uid.unwrap_or_default(),
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
@@ -134,7 +139,7 @@ mod tests {
         let pod: ModulePod = serde_json::from_value(json!({
             "metadata": {
                 "name": "shop-6d4f-x1", "namespace": "n", "uid": "u", "creationTimestamp": "1970-01-01T00:01:40Z",
-                "labels": { "pod-template-hash": "6d4f" },
+                "labels": { "pod-template-hash": "6d4f" }, "annotations": { "koupleless.io/keep-biz": "true" },
                 "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "shop-6d4f", "uid": "r", "controller": true }],
                 "deletionTimestamp": "1970-01-01T00:02:10Z", "deletionGracePeriodSeconds": 30,
             },
@@ -157,7 +162,7 @@ mod tests {
             read.modules.iter().map(|module| (module.name.as_str(), module.version.as_deref())).collect();
         assert_eq!(modules, [("shop", Some("1.0.0")), ("till", None)]);
         assert_eq!((read.group.as_deref(), read.created, read.stranger), (Some("Deployment/shop"), 100, None));
-        assert_eq!((read.deleting, read.grace, read.held), (true, 30_000, false));
+        assert_eq!((read.deleting, read.grace, read.held, read.keeps), (true, 30_000, false, true));
         assert_eq!(read.gates, ["example.com/gate"]);
         assert_eq!(read.status.phase.as_deref(), Some("Pending"));
     }

@@ -49,6 +49,8 @@ pub struct VPod {
     pub deleting: bool,
     /// How long it may take to end (milliseconds).
     pub grace: i64,
+    /// Whether what it stands for stays in the base when it goes: somebody else looks after it from now on.
+    pub keeps: bool,
     /// Whether finalizers hold it.
     pub held: bool,
     /// What it belongs to: its Deployment, or whatever else controls it. Pods of one group stand behind one Service.
@@ -181,10 +183,11 @@ pub fn standings<'a>(pod: &'a VPod, report: impl Fn(&str) -> Option<Report>) -> 
     pod.modules.iter().map(standing).collect()
 }
 
-/// Whether a vPod that was ordered to end may go: the end of each of its modules is confirmed, by the agent's own word.
+/// Whether a vPod that was ordered to end may go: the end of each of its modules is confirmed, by the agent's own word, or
+/// they stay.
 pub fn may_go(pod: &VPod, verdict: impl Fn(&str) -> Option<Verdict>) -> bool {
     let owed = pod.modules.iter().filter(|module| module.version.is_some());
-    pod.deleting && owed.into_iter().all(|module| verdict(&module.name) == Some(Verdict::Released))
+    pod.deleting && (pod.keeps || owed.into_iter().all(|module| verdict(&module.name) == Some(Verdict::Released)))
 }
 
 /// The vPods of a base, oldest first.
@@ -329,6 +332,7 @@ mod tests {
         for owed in [None, Some(Verdict::Unknown), Some(Verdict::Waiting), Some(Verdict::Failed("x".into()))] {
             assert!(!may_go(&ending, all(owed.clone())), "{owed:?}");
         }
+        assert!(may_go(&VPod { keeps: true, ..ending.clone() }, |_| None), "its module stays in the base");
         assert!(!may_go(&VPod { deleting: false, ..ending }, all(Some(Verdict::Released))));
         assert!(may_go(&VPod { deleting: true, modules: vec![], ..pod("b", 1) }, |_| None));
     }
