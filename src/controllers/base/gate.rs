@@ -24,7 +24,7 @@ use crate::{
 const LOOK_AGAIN_MS: i64 = 1_000;
 
 /// Writes the pod's condition where it changes; says when to look again (milliseconds).
-pub async fn tend(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> Result<Option<i64>, Error> {
+pub async fn tend(context: &Context, pod: &BasePod) -> Result<Option<i64>, Error> {
     let condition = pod.condition(keys::MODULES_READY);
     if !pod.is_gated() || pod.is_ending() || condition.is_some_and(|condition| condition.status == "True") {
         return Ok(None);
@@ -35,6 +35,8 @@ pub async fn tend(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) -> 
     let waits = |module: &&Arc<Module>| {
         !fleet::is_leaving(module) && !fleet::is_stuck(module) && fleet::phase_of(module) != Some(Phase::Available)
     };
+    // Looked at last: what was still coming a moment ago may be here by now.
+    let modules = context.modules.on_base(pod.uid());
     let waiting: Vec<String> = modules.iter().filter(waits).map(|module| module.name_any()).collect();
     let known =
         condition.map(|condition| (condition.status.as_str(), condition.message.as_deref().unwrap_or_default()));

@@ -43,7 +43,7 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
         return Ok(Action::await_change());
     }
     let labelled = tend_labels(&context, &pod, &modules).await?;
-    let gated = gate::tend(&context, &pod, &modules).await?;
+    let gated = gate::tend(&context, &pod).await?;
     Ok(until(&context, [labelled, gated].into_iter().flatten().min()))
 }
 
