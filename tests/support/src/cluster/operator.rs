@@ -44,7 +44,6 @@ pub struct Operator {
     stop: CancellationToken,
     /// Where it serves its metrics.
     metrics: SocketAddr,
-    counters: Arc<Metrics>,
 }
 
 impl World {
@@ -88,14 +87,13 @@ impl World {
             },
         };
         let stop = CancellationToken::new();
-        let counters = Arc::clone(&metrics);
         let (working, counting, serving) = (stop.clone(), stop.clone(), stop.clone());
         let task = tokio::spawn(async move {
             let counted = census.keep(Arc::clone(&metrics), counting);
             let (.., ended) = tokio::join!(run(scope, working), counted, serve_metrics(listener, metrics, serving));
             ended.expect("metrics are served to the end");
         });
-        let former = self.inner.operator.lock().await.replace(Operator { task, stop, metrics: served, counters });
+        let former = self.inner.operator.lock().await.replace(Operator { task, stop, metrics: served });
         assert!(former.is_none(), "the operator runs already");
     }
 
@@ -108,19 +106,6 @@ impl World {
         stream.read_to_string(&mut answer).await.expect("an answer");
         let line = answer.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit_once(' ')?.1.parse().ok()
-    }
-
-    /// How often the API server has refused to let the running operator create an object of this kind, by its plural.
-    pub async fn refused_creates(&self, plural: &str) -> u64 {
-        let operator = self.inner.operator.lock().await;
-        let metrics = operator.as_ref().expect("the operator runs").counters.encode().expect("metrics");
-        let of_kind = |line: &&str| {
-            let labels =
-                [format!("resource=\"{plural}\""), "verb=\"create\"".to_owned(), "result=\"forbidden\"".to_owned()];
-            line.starts_with("module_controller_api_writes_total") && labels.iter().all(|label| line.contains(label))
-        };
-        let count = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
-        metrics.lines().filter(of_kind).filter_map(count).sum()
     }
 
     /// Stops the operator in good order.
