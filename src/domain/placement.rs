@@ -2,7 +2,7 @@
 //!
 //! One function answers for all replica sets of a deployment together; each replica set's reconciler carries out
 //! its own part of the answer, so two revisions never take one place. Eligibility governs new placements only: a
-//! base that turns unready or full keeps what it has.
+//! base that turns unready or full keeps what it has, and takes its successor where no other base does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -240,25 +240,15 @@ impl<'a> Planner<'a> {
 
     fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
         let in_place = newest && self.fleet.policy.in_place();
-        if in_place {
-            let mut surplus = self.surplus(set);
-            for (base, old) in self.pairs(set) {
-                if missing == 0 {
-                    return;
-                }
-                if let Some(old) = old {
-                    let Some(left) = surplus.get_mut(&old).filter(|left| **left > 0) else { continue };
-                    *left -= 1;
-                }
-                self.place(set, &base, false);
-                missing -= 1;
-            }
-        }
+        let mut surplus = if in_place { self.surplus(set) } else { BTreeMap::new() };
+        missing = self.succeed(set, missing, &mut surplus, |base| base.closed.is_none());
         while missing > 0 {
             let Some(base) = self.best_free_base() else { break };
             self.place(set, &base, true);
             missing -= 1;
         }
+        // What takes nothing new takes the successor of what it has, but not before what does.
+        missing = self.succeed(set, missing, &mut surplus, |base| base.closed.is_some());
         if in_place && self.fleet.policy == UpgradePolicy::InstallThenUninstall {
             // Beside an old one that stays for now: no instance more, but the version comes.
             for (base, _) in self.pairs(set).into_iter().take(missing) {
@@ -272,6 +262,35 @@ impl<'a> Planner<'a> {
             self.result.unplaced.insert(set, u32::try_from(missing).unwrap_or(u32::MAX));
             self.explain_refusals();
         }
+    }
+
+    /// Brings up to `missing` new ones to bases of old ones that may be taken over, as many of each set as `surplus` says;
+    /// how many are still missing.
+    fn succeed(
+        &mut self,
+        set: usize,
+        mut missing: usize,
+        surplus: &mut BTreeMap<usize, usize>,
+        fits: impl Fn(&Base) -> bool,
+    ) -> usize {
+        if surplus.is_empty() {
+            return missing;
+        }
+        for (base, old) in self.pairs(set) {
+            if missing == 0 {
+                break;
+            }
+            if !self.bases.get(base.as_str()).is_some_and(&fits) {
+                continue;
+            }
+            if let Some(old) = old {
+                let Some(left) = surplus.get_mut(&old).filter(|left| **left > 0) else { continue };
+                *left -= 1;
+            }
+            self.place(set, &base, false);
+            missing -= 1;
+        }
+        missing
     }
 
     /// Modules of `set` that leave a base which could take them again.
@@ -313,7 +332,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Bases whose one old Module the newest revision takes over, and its set unless it is leaving: first those where
-    /// the old one serves nobody. But a version that is to prove itself on one base first does so where the old one
+    /// the old one serves nobody. A successor is no new placement, so neither a cordon, nor a base that isn't ready, nor a
+    /// full one stands in its way: what isn't ready may be so because of the version that is to be replaced. But a version that is to prove itself on one base first does so where the old one
     /// serves: a base with a silent agent, or one on which nothing starts, would prove nothing and stop the release.
     fn pairs(&self, set: usize) -> Vec<(String, Option<usize>)> {
         let mut pairs: Vec<(&Placed, &Base)> = self
@@ -322,13 +342,13 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|placed| placed.set != set)
             .filter_map(|placed| Some((placed, self.bases.get(placed.base.as_str())?)))
-            .filter(|(_, base)| base.closed.is_none() && !base.taken && !self.is_too_tight_for_two(base))
+            .filter(|(_, base)| self.stays(&base.uid) && !base.taken && !self.is_too_tight_for_two(base))
             .filter(|(_, base)| self.occupants.get(&base.uid).is_some_and(|sets| sets.len() == 1))
             .collect();
         let proven = self.live(set).iter().any(|placed| placed.available);
         let tried = !proven && self.fleet.policy == UpgradePolicy::InstallThenUninstall;
         let last = |placed: &Placed| if tried { !placed.available || placed.leaving } else { placed.available };
-        pairs.sort_by_key(|(placed, base)| (last(placed), !placed.leaving, base.name.clone()));
+        pairs.sort_by_key(|(placed, base)| (base.closed, last(placed), !placed.leaving, base.name.clone()));
         pairs.into_iter().map(|(placed, base)| (base.uid.clone(), (!placed.leaving).then_some(placed.set))).collect()
     }
 

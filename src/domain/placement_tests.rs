@@ -179,6 +179,29 @@ fn a_full_base_still_takes_the_successor_of_what_it_has() {
 }
 
 #[test]
+fn a_closed_base_takes_the_successor_of_what_it_has_where_no_other_takes_it() {
+    let closed = |reason| Base { closed: Some(reason), ..base("a", 1) };
+    let old = || vec![placed(0, "a", true), placed(0, "b", true)];
+    let of = |policy, reason, desired: &[u32], more: Option<Base>| {
+        let bases = vec![closed(reason), base("b", 1)].into_iter().chain(more).collect();
+        plan_placement(&Fleet { total: Some(2), ..fleet(policy, desired, old(), bases) })
+    };
+    for reason in [Ineligible::Cordoned, Ineligible::NotReady] {
+        for (policy, kept) in [(BESIDE, 2), (STRICT, 0)] {
+            let all = of(policy, reason, &[kept, 2], None);
+            assert_eq!(created(&all), [(1, "b"), (1, "a")], "{policy:?} {reason:?}");
+            assert_eq!(all.unplaced, BTreeMap::new());
+            let one = of(policy, reason, &[kept.max(1), 1], None);
+            assert_eq!(created(&one), [(1, "b")], "{policy:?} {reason:?}: open ones first");
+            let free = of(policy, reason, &[kept, 2], Some(base("c", 0)));
+            assert_eq!(created(&free), [(1, "b"), (1, "c")], "{policy:?} {reason:?}: a free one before it");
+        }
+        assert_eq!(created(&of(SURGE, reason, &[2, 2], None)), [], "{reason:?}");
+    }
+    assert_eq!(created(&of(BESIDE, Ineligible::Ending, &[2, 2], None)), [(1, "b")]);
+}
+
+#[test]
 fn the_paired_old_module_leaves_and_no_other() {
     let bases = || vec![base("a", 1), base("b", 1)];
     let with_new = |available| vec![placed(0, "a", true), placed(0, "b", true), placed(1, "b", available)];
@@ -335,8 +358,9 @@ proptest! {
         let placement = plan_placement(&fleet);
         for (set, uid) in &placement.create {
             let at = fleet.bases.iter().find(|base| base.uid == *uid).expect("a base that exists");
-            prop_assert!(at.closed.is_none() && !at.taken);
             let ours = fleet.modules.iter().filter(|module| module.base == *uid).count();
+            let succeeds = ours == 1 && at.closed != Some(Ineligible::Ending);
+            prop_assert!((at.closed.is_none() || succeeds) && !at.taken);
             let new_slot = u32::from(ours == 0);
             prop_assert!(new_slot == 0 || at.max_slots.is_none_or(|max| before[uid] + new_slot <= max));
             prop_assert!(ours <= 1, "no third version");
