@@ -464,7 +464,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             left -= 1;
-            if rank.class == Class::Plain && held > 0 {
+            if matches!(rank.class, Class::Plain | Class::BaseNotReady) && held > 0 {
                 held -= 1;
                 continue;
             }
@@ -509,15 +509,17 @@ impl<'a> Planner<'a> {
     fn rank(&self, placed: &Placed, replaced_by: Option<usize>) -> Rank {
         let base = self.bases.get(placed.base.as_str());
         let ready = base.is_some_and(|base| base.closed != Some(Ineligible::NotReady));
-        let paired = self.pairing(placed, replaced_by) == Class::Paired;
-        let class = match (placed.available, ready) {
-            (_, _) if paired && self.fleet.policy == UpgradePolicy::InstallThenUninstall => Class::Covered,
-            (false, _) if paired => Class::NeitherNor,
-            (false, false) => Class::NeitherNor,
-            (false, true) => Class::NotAvailable,
+        let pairing = self.pairing(placed, replaced_by);
+        let strict = self.fleet.policy == UpgradePolicy::UninstallThenInstall;
+        let class = match (pairing, placed.available, ready) {
+            (Class::Paired, _, _) if !strict => Class::Covered,
+            (Class::Paired, false, _) | (_, false, false) => Class::NeitherNor,
+            (_, false, true) => Class::NotAvailable,
+            (Class::Paired, true, _) => Class::Paired,
+            (Class::PairedTooEarly, true, _) if strict => Class::PairedTooEarly,
             // Counted as available, so the guarantee counts on it while others can leave.
-            (true, false) => Class::BaseNotReady,
-            (true, true) => self.pairing(placed, replaced_by),
+            (_, true, false) => Class::BaseNotReady,
+            (_, true, true) => pairing,
         };
         let slots = i64::from(base.map_or(0, |base| base.slots));
         let crowding = match self.fleet.scheduling {
@@ -553,8 +555,9 @@ enum Class {
     /// Not available, and on a base that isn't ready or has the successor already.
     NeitherNor,
     NotAvailable,
-    BaseNotReady,
+    /// Its successor waits on the same base for its end.
     Paired,
+    BaseNotReady,
     Plain,
     /// Its successor on the same base isn't there yet: it stays for now.
     PairedTooEarly,

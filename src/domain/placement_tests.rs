@@ -202,6 +202,22 @@ fn a_closed_base_takes_the_successor_of_what_it_has_where_no_other_takes_it() {
 }
 
 #[test]
+fn a_release_one_base_at_a_time_takes_out_what_it_replaces_also_beside_a_base_that_is_not_ready() {
+    let mut bases = vec![base("a", 1), base("b", 1), base("c", 1)];
+    bases[0].closed = Some(Ineligible::NotReady);
+    let of = |new: Option<Placed>| {
+        let old = vec![placed(0, "a", true), placed(0, "b", true), placed(0, "c", true)];
+        let modules = old.into_iter().chain(new).collect();
+        plan_placement(&Fleet { total: Some(3), floor: 2, ..fleet(STRICT, &[2, 1], modules, bases.clone()) })
+    };
+    // With another one gone the new one would wait for ever.
+    let begins = of(None);
+    assert_eq!((created(&begins), deleted(&begins)), (vec![(1, "b")], vec![]));
+    assert_eq!(deleted(&of(Some(placed(1, "b", false)))), ["m0-b"]);
+    assert_eq!(deleted(&of(Some(placed(1, "a", false)))), ["m0-a"]);
+}
+
+#[test]
 fn the_paired_old_module_leaves_and_no_other() {
     let bases = || vec![base("a", 1), base("b", 1)];
     let with_new = |available| vec![placed(0, "a", true), placed(0, "b", true), placed(1, "b", available)];
