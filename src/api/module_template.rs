@@ -69,6 +69,11 @@ pub struct ModuleTemplateSpec {
 }
 
 impl ModuleTemplateSpec {
+    /// The last order to restart.
+    pub fn restarted_at(&self) -> Option<&String> {
+        self.metadata.as_ref()?.annotations.as_ref()?.get(keys::annotation::RESTARTED_AT)
+    }
+
     /// The module, where the template names one.
     pub fn module(&self) -> Option<&ModuleInfo> {
         self.spec.as_ref().and_then(|spec| spec.module.as_ref())

@@ -12,7 +12,7 @@ use crate::{
         keys::{annotation, label},
     },
     domain::{
-        deployment::rank,
+        deployment::{Restart, rank},
         gate::{self, Aged},
         module::Phase,
         names,
@@ -225,15 +225,16 @@ pub fn is_outdated(module: &Module, set: &ModuleReplicaSet) -> bool {
 
 /// The last order to restart, as the set's template has it.
 fn restart_token(set: &ModuleReplicaSet) -> Option<&String> {
-    set.spec.template.as_ref()?.metadata.as_ref()?.annotations.as_ref()?.get(annotation::RESTARTED_AT)
+    set.spec.template.as_ref()?.restarted_at()
 }
 
-/// How many Modules of `set` are available again since the last order to restart; `None` where all are.
-pub fn restarted(set: &ModuleReplicaSet, modules: &[Arc<Module>]) -> Option<u32> {
+/// How far the last order to restart has come; `None` where all of `set` are available since.
+pub fn restarted(set: &ModuleReplicaSet, modules: &[Arc<Module>]) -> Option<Restart> {
     restart_token(set)?;
     let through = |module: &&Arc<Module>| !is_outdated(module, set) && phase_of(module) == Some(Phase::Available);
     let done = modules.iter().filter(through).count();
-    (done < set.desired() as usize).then(|| u32::try_from(done).unwrap_or(u32::MAX))
+    let left = modules.iter().any(|module| is_outdated(module, set));
+    (done < set.desired() as usize).then(|| Restart { done: u32::try_from(done).unwrap_or(u32::MAX), left })
 }
 
 /// Whether a Module waits on a slot that turned out to be somebody else's.

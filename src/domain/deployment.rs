@@ -18,7 +18,7 @@ use self::{
     course::{Course, plan_course},
     events::events,
     sets::order_sets,
-    standing::{completed_revision, deadline, given_up, release, was_completed},
+    standing::{completed_revision, deadline, given_up, release, restarting, was_completed},
 };
 use super::{
     names,
@@ -61,6 +61,15 @@ pub struct SetView<'a> {
     pub counts: SetCounts,
 }
 
+/// How far an order to restart has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// Modules that are available since.
+    pub done: u32,
+    /// Whether one is left from before.
+    pub left: bool,
+}
+
 /// What is told by others about the deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reports {
@@ -71,8 +80,8 @@ pub struct Reports {
     pub bases_ready: u32,
     /// In peer mode: how many instances there can be.
     pub peers: u32,
-    /// While a restart is under way: how many Modules of the newest revision are through.
-    pub restarted: Option<u32>,
+    /// How far the last order to restart has come, unless all of the newest revision are available since.
+    pub restarted: Option<Restart>,
     /// Failures of Modules: reason and message, the most telling one.
     pub failure: Option<(String, String)>,
     /// What the API server said when it refused the replica set that is needed next.
@@ -254,7 +263,8 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     let revisions = course::revisions(view);
     let course = plan_course(view, &revisions);
     let release = release(view, &strategy, &desired, &course, now);
-    let deadline = deadline(view, &course, &release, now);
+    let restarting = restarting(view, &course, &release);
+    let deadline = deadline(view, &course, &release, restarting, now);
     let counts = |index: usize| view.sets[index].counts;
     let sets = Sets {
         new: course.runs().map_or_else(SetCounts::default, counts),
@@ -281,6 +291,7 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
         held: course.asked_index.is_some_and(|index| !is_asked(deployment, view.sets[index].object)),
         back: course.back.map(|index| revisions[index].name.as_str()),
         deadline: Some(deadline),
+        restarting,
         ..Facts::of(view)
     };
     plan.status = Some(progress::status(deployment, &facts, now));

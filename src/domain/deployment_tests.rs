@@ -223,6 +223,61 @@ fn what_is_available_is_told_also_where_nothing_can_be_done() {
 }
 
 #[test]
+fn a_restart_has_its_deadline_and_what_is_lost_after_it_is_none() {
+    let (_, mut set) = settled();
+    let mut restarted = releasing(0, true);
+    let template = restarted.spec.template.get_or_insert_default();
+    template.spec.get_or_insert_default().module.get_or_insert_default().version = "1.0.0".to_owned();
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.annotations.get_or_insert_default().insert(annotation::RESTARTED_AT.to_owned(), "now".to_owned());
+    let template = restarted.spec.template.clone();
+    let status = restarted.status.get_or_insert_default();
+    let told = status.release_status.get_or_insert_default();
+    (told.progress, told.update_revision) = (Some("Completed".to_owned()), Some("d-replicas-1".to_owned()));
+    (status.replicas, status.updated_replicas) = (Some(2), Some(2));
+    (status.updated_ready_replicas, status.updated_available_replicas) = (Some(2), Some(2));
+    let progressing = |plan: &Plan| {
+        let shown = condition(plan, "Progressing");
+        (shown.status.to_string(), shown.reason.clone().unwrap_or_default(), shown.message.clone().unwrap_or_default())
+    };
+
+    // The order is given: a clock that stood still begins.
+    let ordered = plan_for(&restarted, vec![view_of(&set, 2, 2)], all_available());
+    assert_eq!(progressing(&ordered).1, "Restarting");
+    assert_eq!(ordered.wake_at, Some(NOW + 60_000));
+    set.spec.template = template;
+    restarted.status = ordered.status;
+    let looks = |deployment: &ModuleDeployment, restart, available, later: i64| {
+        let selector = selector();
+        let base = Base::Present { uid: "ub", selector: &selector };
+        let failure = Some(("InstallFailed".to_owned(), "1 Module, for instance on b: 404".to_owned()));
+        let reports = Reports { restarted: restart, failure, bases_available: available, ..Reports::default() };
+        let sets = vec![view_of(&set, 2, available)];
+        plan_deployment(&View { deployment, base, sets, reports, watching_since: 0 }, NOW + later * 1000)
+    };
+    let first = Some(Restart { done: 0, left: true });
+    let under_way = looks(&restarted, first, 1, 10);
+    assert_eq!((progressing(&under_way).1.as_str(), under_way.wake_at), ("Restarting", Some(NOW + 60_000)));
+    restarted.status = under_way.status;
+    let late = looks(&restarted, first, 1, 60);
+    let (status, reason, message) = progressing(&late);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "ProgressDeadlineExceeded"));
+    assert!(message.contains("restart (0 of 2)") && message.contains("404"), "{message}");
+    assert!(late.change.iter().all(|change| change.patch["metadata"]["annotations"].is_null()), "{:?}", late.change);
+    restarted.status = late.status;
+    assert_eq!(progressing(&looks(&restarted, first, 1, 90)).1, "ProgressDeadlineExceeded");
+
+    let last = looks(&restarted, Some(Restart { done: 1, left: false }), 2, 95);
+    assert_eq!(progressing(&last).1, "Restarting", "it got on, and the last one is yet to be available");
+    restarted.status = last.status;
+    let done = looks(&restarted, None, 2, 99);
+    assert_eq!((progressing(&done).1.as_str(), done.wake_at), ("NewReplicaSetAvailable", None));
+    restarted.status = done.status;
+    let lost = looks(&restarted, Some(Restart { done: 1, left: false }), 1, 9_000);
+    assert_eq!((progressing(&lost).1.as_str(), lost.wake_at), ("NewReplicaSetAvailable", None));
+}
+
+#[test]
 fn deleting_works_from_any_state_and_orphaning_touches_nothing() {
     let (mut deployment, set) = settled();
     deployment.metadata.deletion_timestamp = Some(crate::runtime::clock::timestamp(NOW));

@@ -57,6 +57,8 @@ pub struct Facts<'a> {
     pub back: Option<&'a str>,
     /// How the release gets on.
     pub deadline: Option<Deadline>,
+    /// While a restart is under way: how many instances are through.
+    pub restarting: Option<u32>,
     /// What others tell.
     pub reports: &'a Reports,
     /// The deployment is being deleted.
@@ -79,6 +81,7 @@ impl<'a> Facts<'a> {
             confirm: view.deployment.spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
             back: None,
             deadline: None,
+            restarting: None,
             reports: &view.reports,
             deleting: false,
             stuck: None,
@@ -164,13 +167,13 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
         return (ConditionStatus::Unknown, "DeploymentPaused", message);
     }
     if let Some(deadline) = facts.deadline.filter(|deadline| deadline.exceeded) {
-        let message = format!("{name}: {batch} has made no progress for {} s{}", deadline.seconds, cause(facts));
+        let what = facts.restarting.map_or(batch, |done| format!("the restart ({done} of {})", facts.desired));
+        let message = format!("{name}: {what} has made no progress for {} s{}", deadline.seconds, cause(facts));
         return (ConditionStatus::False, "ProgressDeadlineExceeded", message);
     }
     match release.progress {
         Progress::Aborted => (ConditionStatus::False, "RolledBack", why_rolled_back(facts)),
-        Progress::Completed if facts.reports.restarted.is_some() => {
-            let done = facts.reports.restarted.unwrap_or_default();
+        Progress::Completed if let Some(done) = facts.restarting => {
             (ConditionStatus::True, "Restarting", format!("{done} of {} restarted", facts.desired))
         }
         Progress::Completed => (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available")),

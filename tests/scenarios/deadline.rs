@@ -116,3 +116,29 @@ fn a_release_that_waits_for_a_person_is_never_overdue() {
         assert!(world.list(Kind::ModuleReplicaSet).await.len() == 1);
     });
 }
+
+#[test]
+fn a_restart_that_does_not_get_on_is_overdue_and_stops_at_one_base() {
+    scenario("overdue_restart", |world| async move {
+        let pods = world.bases(3).await;
+        let spec = module("tin").replicas(3).field("progressDeadlineSeconds", json!(3));
+        world.deployed(&spec.strategy("autoRollback", json!(true))).await;
+        world.jar("tin", "1.0.0", Behaviour::fails("java.lang.Error: no disk"));
+        let began = world.now();
+
+        let order = json!({ "metadata": { "annotations": { "koupleless.io/restartedAt": "1" } } });
+        world.change("tin", json!({ "template": order })).await;
+
+        let shown = world.until_condition("tin", "Progressing", "False", "ProgressDeadlineExceeded").await;
+        assert!(text(&shown, "/message").contains("restart (0 of 3)"), "{shown}");
+        assert!(text(&shown, "/message").contains("no disk"), "{shown}");
+        assert_eq!(world.timeline(&pods, "tin").least_serving(began), 2);
+        let now = world.deployment("tin").await;
+        assert_eq!(text(&now, "/status/releaseStatus/progress"), "Completed", "there is nothing to go back to");
+
+        world.jar("tin", "1.0.0", Behaviour::ok());
+        world.until_condition("tin", "Progressing", "True", "NewReplicaSetAvailable").await;
+        world.until_serving(&pods, "tin", "1.0.0", 3).await;
+        assert!(pods.iter().all(|pod| world.uninstalls(pod, "tin") == 1));
+    });
+}

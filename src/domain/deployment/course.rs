@@ -11,7 +11,7 @@ use super::{
     wanted_identity,
 };
 use crate::{
-    api::{ModuleDeployment, ModuleReplicaSet, keys::annotation},
+    api::{ModuleDeployment, ModuleReplicaSet, ModuleTemplateSpec, keys::annotation},
     domain::revision::{Revision, RevisionPlan, plan_revision},
 };
 
@@ -54,6 +54,17 @@ impl Course {
         let asked = self.asked_index.map(|index| view.sets[index].object);
         let corrected = |set| is_asked(view.deployment, set) && !is_as_asked(view.deployment, set);
         !view.deployment.is_paused() && asked.is_some_and(corrected)
+    }
+
+    /// Whether the template orders a restart of which the set has yet to be told.
+    pub fn is_restart_ordered(&self, view: &View<'_>) -> bool {
+        let token = |template: &Option<ModuleTemplateSpec>| template.as_ref().and_then(|t| t.restarted_at()).cloned();
+        let wanted = token(&view.deployment.spec.template);
+        let differs = |index: usize| {
+            let set = view.sets[index].object;
+            set.desired() > 0 && token(&set.spec.template) != wanted
+        };
+        wanted.is_some() && self.is_corrected(view) && self.asked_index.is_some_and(differs)
     }
 
     /// What is to be done to have it.

@@ -7,12 +7,14 @@ use kube::ResourceExt;
 use super::{
     View,
     course::{self, Course},
+    find_reason,
 };
 use crate::{
     api::{ModuleDeployment, ReleaseStatus, keys::annotation},
     domain::{
         deadline::{Deadline, Mark, plan_deadline},
         policy::{Strategy, drain_seconds},
+        progress::types,
         release::{Progress, Release, Seen, Stored, Wanted, plan_release},
         replicas::Desired,
         revision::RevisionPlan,
@@ -54,15 +56,31 @@ pub fn release(view: &View<'_>, strategy: &Strategy, desired: &Desired, course: 
     }
 }
 
-/// How the release gets on, against what the status says of it.
-pub fn deadline(view: &View<'_>, course: &Course, release: &Release, now: i64) -> Deadline {
+/// While an order to restart is carried out: how many instances are through. It begins with the order and ends when all
+/// are available; an instance that is lost later is repaired, not restarted.
+pub fn restarting(view: &View<'_>, course: &Course, release: &Release) -> Option<u32> {
+    if release.progress != Progress::Completed {
+        return None;
+    }
+    let restart = view.reports.restarted.filter(|restart| restart.left || is_told_restarting(view.deployment));
+    if course.is_restart_ordered(view) { Some(0) } else { restart.map(|restart| restart.done) }
+}
+
+/// Whether a restart is under way by the status: overdue in a release that is complete can only be that.
+fn is_told_restarting(deployment: &ModuleDeployment) -> bool {
+    let reason = find_reason(&deployment.status, types::PROGRESSING);
+    is_told(deployment, Progress::Completed) && matches!(reason, Some("Restarting" | "ProgressDeadlineExceeded"))
+}
+
+/// How the release, or a restart without one, gets on, against what the status says of it.
+pub fn deadline(view: &View<'_>, course: &Course, release: &Release, restarting: Option<u32>, now: i64) -> Deadline {
     let status = view.deployment.status.as_ref();
     let told = release_status(view.deployment);
     let updated = whole(status.and_then(|status| status.updated_replicas));
     let before = Mark {
         revision: told.and_then(|told| told.update_revision.clone()),
         batch: whole(told.and_then(|told| told.current_batch)),
-        executing: is_told(view.deployment, Progress::Executing),
+        executing: is_told(view.deployment, Progress::Executing) || is_told_restarting(view.deployment),
         updated,
         ready: whole(status.and_then(|status| status.updated_ready_replicas)),
         available: whole(status.and_then(|status| status.updated_available_replicas)),
@@ -73,7 +91,7 @@ pub fn deadline(view: &View<'_>, course: &Course, release: &Release, now: i64) -
     let mark = Mark {
         revision: Some(course.asked_name.clone()),
         batch: release.batch,
-        executing: release.progress == Progress::Executing,
+        executing: release.progress == Progress::Executing || restarting.is_some(),
         updated: counts.live,
         ready: counts.ready,
         available: counts.available,
