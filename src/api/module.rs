@@ -79,4 +79,7 @@ pub struct InstalledModule {
     /// Biz version.
     #[serde(default)]
     pub version: String,
+    /// Where the jar that runs was fetched from; a changed URL alone reinstalls nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }

@@ -170,10 +170,9 @@ pub async fn tend_vpod(context: &Context, module: &Module, wish: Option<WishKind
 
 async fn create(context: &Context, module: &Module) -> Result<(), Error> {
     let (Some(namespace), Some(info)) = (module.namespace(), &module.spec.module) else { return Ok(()) };
-    let url = set_of(context, module);
-    let url = url.as_deref().and_then(ModuleReplicaSet::module).filter(|now| now.version == info.version);
-    let url = url.unwrap_or(info).url.clone();
-    let Some(Some(pod)) = look(context, module, |view| view.node.map(|node| vpod::build(module, info, &url, &node)))
+    let set = set_of(context, module);
+    let url = fleet::current_url(set.as_deref(), info);
+    let Some(Some(pod)) = look(context, module, |view| view.node.map(|node| vpod::build(module, info, url, &node)))
     else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::context::Context;
 use crate::{
     api::{
-        Module, ModuleDeployment, ModuleReplicaSet,
+        Module, ModuleDeployment, ModuleInfo, ModuleReplicaSet,
         keys::{annotation, label},
     },
     domain::{
@@ -235,6 +235,24 @@ pub fn restarted(set: &ModuleReplicaSet, modules: &[Arc<Module>]) -> Option<Rest
     let done = modules.iter().filter(through).count();
     let left = modules.iter().any(|module| is_outdated(module, set));
     (done < set.desired() as usize).then(|| Restart { done: u32::try_from(done).unwrap_or(u32::MAX), left })
+}
+
+/// Where the jar of a Module of `set` lies. A changed URL alone makes no new revision, so it stands in the replica set only;
+/// what isn't installed yet is fetched from there.
+pub fn current_url<'a>(set: Option<&'a ModuleReplicaSet>, info: &'a ModuleInfo) -> &'a str {
+    let current = set.and_then(ModuleReplicaSet::module);
+    let same = current.filter(|current| current.name == info.name && current.version == info.version);
+    &same.unwrap_or(info).url
+}
+
+/// How many Modules run `info` from a jar that was fetched from another URL.
+pub fn fetched_elsewhere(info: &ModuleInfo, modules: &[Arc<Module>]) -> u32 {
+    let from_elsewhere = |module: &&Arc<Module>| {
+        let installed = module.status.as_ref().and_then(|status| status.installed.as_ref());
+        let same = installed.filter(|known| known.name == info.name && known.version == info.version);
+        !is_leaving(module) && same.and_then(|known| known.url.as_ref()).is_some_and(|url| *url != info.url)
+    };
+    u32::try_from(modules.iter().filter(from_elsewhere).count()).unwrap_or(u32::MAX)
 }
 
 /// Whether a Module waits on a slot that turned out to be somebody else's.

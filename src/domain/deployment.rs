@@ -82,6 +82,8 @@ pub struct Reports {
     pub peers: u32,
     /// How far the last order to restart has come, unless all of the newest revision are available since.
     pub restarted: Option<Restart>,
+    /// Instances of the version that is asked for whose jar was fetched from another URL than it says now.
+    pub fetched_elsewhere: u32,
     /// Failures of Modules: reason and message, the most telling one.
     pub failure: Option<(String, String)>,
     /// What the API server said when it refused the replica set that is needed next.

@@ -7,7 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::slot::{Verdict, WishKind};
-use crate::api::{Module, ModuleStatus, module::InstalledModule};
+use crate::api::{Module, ModuleInfo, ModuleStatus, module::InstalledModule};
 
 /// An agent that hasn't answered for so long no longer counts as running its modules (milliseconds).
 pub const UNREACHABLE_AFTER_MS: i64 = 60_000;
@@ -150,11 +150,12 @@ pub struct ModulePlan {
 
 impl ModulePlan {
     /// The status that says so. What was installed last stays known when it no longer runs: it has to be uninstalled.
-    pub fn status(&self, module: &Module, before: &ModuleStatus, now: Time) -> ModuleStatus {
+    /// `url` is where it would be fetched from now.
+    pub fn status(&self, module: &Module, before: &ModuleStatus, url: &str, now: Time) -> ModuleStatus {
         let same = before.status.as_deref() == Some(self.phase.as_str());
         let active = matches!(self.phase, Phase::Available | Phase::Completing);
         let info = module.spec.module.as_ref().filter(|_| active);
-        let installed = info.map(|info| InstalledModule { name: info.name.clone(), version: info.version.clone() });
+        let installed = info.map(|info| installed(info, before, url));
         ModuleStatus {
             status: Some(self.phase.as_str().to_owned()),
             last_transition_time: Some(before.last_transition_time.clone().filter(|_| same).unwrap_or(now)),
@@ -163,6 +164,21 @@ impl ModulePlan {
             installed: installed.or_else(|| before.installed.clone()),
             conditions: before.conditions.clone(),
             observed_generation: module.metadata.generation,
+        }
+    }
+}
+
+/// What runs, now that it is active. What nobody installed anew since it was last seen so is still from where it was from.
+fn installed(info: &ModuleInfo, before: &ModuleStatus, url: &str) -> InstalledModule {
+    let phase = before.status.as_deref().and_then(Phase::parse);
+    let known = before.installed.as_ref().filter(|known| known.name == info.name && known.version == info.version);
+    match known {
+        Some(known) if phase != Some(Phase::Upgrading) => known.clone(),
+        _ => {
+            // One that V1 installed is from where its Module says.
+            let taken_over = before.installed.is_none() && phase == Some(Phase::Available);
+            let url = if taken_over { &info.url } else { url };
+            InstalledModule { name: info.name.clone(), version: info.version.clone(), url: Some(url.to_owned()) }
         }
     }
 }

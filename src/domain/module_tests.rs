@@ -152,3 +152,33 @@ fn a_silent_agent_blocks_the_deletion_and_says_so() {
     let dropped = ModuleView { drop_directly: true, ..blocked };
     assert!(plan_module(&dropped, NOW).release);
 }
+
+#[test]
+fn what_runs_is_from_where_it_was_fetched_until_it_is_installed_anew() {
+    let spec = crate::api::ModuleSpec {
+        module: Some(ModuleInfo { name: "m".into(), version: "1".into(), url: "made".into(), ..ModuleInfo::default() }),
+        ..Default::default()
+    };
+    let module = Module::new("md", spec);
+    let known = |version: &str, url: &str| {
+        Some(InstalledModule { name: "m".into(), version: version.into(), url: Some(url.into()) })
+    };
+    for (phase, installed, url) in [
+        (None, None, "now"),
+        (Some("Upgrading"), None, "now"),
+        (Some("Available"), None, "made"),
+        (Some("Available"), known("1", "then"), "then"),
+        (Some("Completing"), known("1", "then"), "then"),
+        (Some("Pending"), known("1", "then"), "then"),
+        (Some("Upgrading"), known("1", "then"), "now"),
+        (Some("Available"), known("0", "then"), "now"),
+    ] {
+        let before = ModuleStatus { status: phase.map(str::to_owned), installed, ..ModuleStatus::default() };
+        let active = plan_module(&ModuleView { told: told(Verdict::Active, 0), label_on: true, ..view() }, NOW);
+        let after = active.status(&module, &before, "now", crate::runtime::clock::timestamp(NOW));
+        assert_eq!(after.installed, known("1", url), "{before:?}");
+        let lost = plan_module(&ModuleView { told: told(Verdict::Installing, 0), ..view() }, NOW);
+        let after = lost.status(&module, &before, "now", crate::runtime::clock::timestamp(NOW));
+        assert_eq!(after.installed, before.installed, "what has to be uninstalled stays known");
+    }
+}

@@ -15,6 +15,7 @@ use super::{
 use crate::api::{
     Condition, ConditionStatus, ModuleDeployment, ModuleDeploymentStatus, ReleaseStatus,
     condition::{clear, set},
+    keys::annotation,
 };
 
 /// The condition types that a ModuleDeployment can carry.
@@ -176,7 +177,9 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
         Progress::Completed if let Some(done) = facts.restarting => {
             (ConditionStatus::True, "Restarting", format!("{done} of {} restarted", facts.desired))
         }
-        Progress::Completed => (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available")),
+        Progress::Completed => {
+            (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available{}", fetched_before(facts)))
+        }
         Progress::WaitingForConfirmation => {
             (ConditionStatus::Unknown, "WaitingForConfirmation", what_to_confirm(facts, release))
         }
@@ -207,6 +210,18 @@ pub fn what_to_confirm(facts: &Facts<'_>, release: &Release) -> String {
         _ => format!("set spec.confirmBatchNum to {batch}"),
     };
     format!("batch {batch} of {} is available; {order} to go on", release.batches)
+}
+
+/// That a changed URL alone reinstalls nothing, as the end of a sentence, where it was changed.
+fn fetched_before(facts: &Facts<'_>) -> String {
+    match facts.reports.fetched_elsewhere {
+        0 => String::new(),
+        count => format!(
+            "; {count} of {} from an earlier URL: change the annotation {} in spec.template to fetch it anew",
+            facts.desired,
+            annotation::RESTARTED_AT,
+        ),
+    }
 }
 
 /// The failure that others tell of, as the end of a sentence.

@@ -1,7 +1,12 @@
 //! What users write: wrong, odd, or changed under way.
 
-use rig::cluster::{Kind, condition, module, scenario, text};
-use serde_json::json;
+use std::time::Duration;
+
+use rig::{
+    arklet_sim::Command,
+    cluster::{Kind, condition, module, scenario, text},
+};
+use serde_json::{Value, json};
 
 #[test]
 fn a_wrong_spec_is_explained_and_stops_nobody_else() {
@@ -78,20 +83,32 @@ fn long_names_and_java_versions_work() {
 }
 
 #[test]
-fn another_url_alone_is_no_release() {
+fn another_url_alone_is_no_release_is_shown_and_a_restart_fetches_it() {
     scenario("another_url", |world| async move {
         let pods = world.bases(1).await;
         world.deployed(&module("same")).await;
+        let before = world.url("same", "1.0.0");
 
         let url = world.url("same", "1.0.0-moved");
         world.change("same", json!({ "template": { "spec": { "module": { "url": url } } } })).await;
 
+        let shown = |now: &Value| text(&condition(now, "Progressing").unwrap_or_default(), "/message").to_owned();
+        world.until("same", "told", |now| shown(now).contains("1 of 1 from an earlier URL")).await;
         world.completed("same").await;
         assert_eq!(world.list(Kind::ModuleReplicaSet).await.len(), 1);
         assert_eq!((world.installs(&pods[0], "same"), world.uninstalls(&pods[0], "same")), (1, 0));
-        // What is installed from now on comes from there.
-        let set = world.get(Kind::ModuleReplicaSet, "same-replicas-1").await;
-        assert_eq!(text(&set, "/spec/template/spec/module/url"), url);
+        assert_eq!(text(&world.modules("same").await[0], "/status/installed/url"), before);
+        world.no_writes_for(Duration::from_secs(2)).await;
+
+        let restart = json!({ "template": { "metadata": { "annotations": { "koupleless.io/restartedAt": "1" } } } });
+        world.change("same", restart).await;
+
+        world.until("same", "nothing more to tell", |now| shown(now) == "same-replicas-1 is available").await;
+        assert_eq!(text(&world.modules("same").await[0], "/status/installed/url"), url);
+        let calls = world.calls(&pods[0]);
+        let installs: Vec<&str> =
+            calls.iter().filter(|call| call.command == Command::Install).map(|call| call.url.as_str()).collect();
+        assert_eq!(installs, [&before, &url]);
     });
 }
 

@@ -32,7 +32,8 @@ fn an_installed_module_is_shown_everywhere() {
         assert_eq!(modules.len(), 2);
         for module in &modules {
             assert_eq!(module["status"]["status"], "Available", "{module:#}");
-            assert_eq!(module["status"]["installed"], json!({ "name": "shop", "version": "1.0.0" }));
+            let url = world.url("shop", "1.0.0");
+            assert_eq!(module["status"]["installed"], json!({ "name": "shop", "version": "1.0.0", "url": url }));
             assert_eq!(text(module, "/metadata/finalizers/0"), "koupleless.io/allocate-pod");
         }
         world.until_serving(&pods, "shop", "1.0.0", 2).await;

@@ -10,8 +10,14 @@ use crate::{
     runtime::clock::timestamp,
 };
 
-/// Carries the plan out; says when to look again (milliseconds).
-pub async fn apply(context: &Context, module: &Module, plan: ModulePlan, now: i64) -> Result<Option<i64>, Error> {
+/// Carries the plan out; `url` is where the jar lies now. Says when to look again (milliseconds).
+pub async fn apply(
+    context: &Context,
+    module: &Module,
+    plan: ModulePlan,
+    url: &str,
+    now: i64,
+) -> Result<Option<i64>, Error> {
     if plan.release {
         // Until the watch shows its end nobody releases it again.
         if let Some(released) = context.ops.release(module, &[ALLOCATE_POD]).await? {
@@ -25,14 +31,14 @@ pub async fn apply(context: &Context, module: &Module, plan: ModulePlan, now: i6
     }
     let wake = plan.wake_at;
     if plan.write {
-        write_status(context, module, plan, now).await?;
+        write_status(context, module, plan, url, now).await?;
     }
     Ok(wake)
 }
 
-async fn write_status(context: &Context, module: &Module, plan: ModulePlan, now: i64) -> Result<(), Error> {
+async fn write_status(context: &Context, module: &Module, plan: ModulePlan, url: &str, now: i64) -> Result<(), Error> {
     let before = module.status.clone().unwrap_or_default();
-    let status = plan.status(module, &before, timestamp(now));
+    let status = plan.status(module, &before, url, timestamp(now));
     let Some(patch) = merge::diff(&json!(before), &json!(status)) else {
         return Ok(());
     };

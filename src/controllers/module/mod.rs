@@ -39,7 +39,7 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
             delivery::abandon(&context, &module).await?;
         }
         delivery::tend_vpod(&context, &module, plan.wish).await?;
-        let wake = apply::apply(&context, &module, plan, now).await?;
+        let wake = apply::apply(&context, &module, plan, observed.url(&module), now).await?;
         return Ok(until(&context, [wake, observed.look_again].into_iter().flatten().min()));
     }
     // What was delivered as a pod before is handed over with what it stands for.
@@ -52,6 +52,6 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
         plan = plan_module(&observed.view(&module), now);
         observe::hand_over(&context, &module, &observed, plan.wish);
     }
-    let wake = apply::apply(&context, &module, plan, now).await?;
+    let wake = apply::apply(&context, &module, plan, observed.url(&module), now).await?;
     Ok(until(&context, [wake, observed.look_again].into_iter().flatten().min()))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use crate::{
-    api::{Module, ModuleInfo, ModuleReplicaSet, keys::label},
+    api::{Module, ModuleReplicaSet, keys::label},
     arklet::{client::Endpoint, session::BaseId, wire::is_web_context_clash},
     controllers::{
         context::Context,
@@ -109,6 +109,11 @@ impl Observed {
         }
     }
 
+    /// Where the jar lies.
+    pub fn url<'a>(&'a self, module: &'a Module) -> &'a str {
+        module.spec.module.as_ref().map_or("", |info| fleet::current_url(self.set.as_deref(), info))
+    }
+
     /// Whether the Module, as it stands, is about to be replaced by its set: somebody edited what it is.
     pub fn is_misfit(&self, module: &Module) -> bool {
         let made = self.set.as_ref().filter(|set| set.module().is_some());
@@ -176,14 +181,6 @@ pub fn hand_over(context: &Context, module: &Module, observed: &Observed, wish: 
     explained(context.sessions.wish(&base, at, &name, wish))
 }
 
-/// Where the jar lies. A changed URL alone makes no new revision, so it stands in the replica set only; what isn't
-/// installed yet is fetched from there.
-fn current_url(set: Option<&ModuleReplicaSet>, info: &ModuleInfo) -> String {
-    let current = set.and_then(ModuleReplicaSet::module);
-    let same = current.filter(|current| current.name == info.name && current.version == info.version);
-    same.unwrap_or(info).url.clone()
-}
-
 fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: WishKind) -> Wish {
     let info = module.spec.module.clone().unwrap_or_default();
     let installed = module.status.as_ref().and_then(|status| status.installed.as_ref());
@@ -199,7 +196,7 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
         module: module.name_any(),
         owner: owner.cloned().unwrap_or_else(|| module.name_any()),
         version,
-        url: current_url(observed.set.as_deref(), &info),
+        url: observed.url(module).to_owned(),
         revision: observed.set.as_ref().map_or(0, |set| rank(set)),
         created: module.creation_timestamp().map_or(i64::MAX, |time| millis(&time) / 1000),
         policy: UpgradePolicy::parse(policy.or(module.spec.upgrade_policy.as_deref())),

@@ -81,6 +81,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         bases_ready,
         peers: peers(context, deployment, base, &modules),
         restarted,
+        fetched_elsewhere: deployment.module().map_or(0, |info| fleet::fetched_elsewhere(info, &modules)),
         failure: fleet::failure(&modules).or(unplaced),
         refused: None,
         service: service_reports.get(&(namespace.clone(), deployment.name_any())).cloned(),

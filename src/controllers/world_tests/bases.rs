@@ -162,7 +162,7 @@ impl World {
             return Ok(());
         }
         let before = module.status.clone().unwrap_or_default();
-        let after = plan.status(module, &before, timestamp(self.now));
+        let after = plan.status(module, &before, "", timestamp(self.now));
         if before == after {
             return Ok(());
         }
