@@ -214,8 +214,11 @@ fn plan_deletion(view: &View<'_>, now: i64) -> Plan {
     let deletable = view.sets.iter().filter(|set| set.object.metadata.deletion_timestamp.is_none());
     let delete = deletable.map(|set| (set.object.name_any(), set.object.uid().unwrap_or_default())).collect();
     let release = view.sets.is_empty();
-    let facts = Facts { deleting: true, ..Facts::of(view) };
-    let status = (!release).then(|| progress::status(view.deployment, &facts, now));
+    let ours = [finalizer::REPLICA_SET_EXISTED, finalizer::MODULE_EXISTED];
+    // Where nobody else holds it the object is gone with our finalizers, and nobody could read its last word.
+    let held = !finalizers.is_empty() && !finalizers.iter().any(|name| ours.contains(&name.as_str()));
+    let facts = Facts { deleting: true, deleted: release && held, ..Facts::of(view) };
+    let status = (!release || held).then(|| progress::status(view.deployment, &facts, now));
     let told = find_reason(&view.deployment.status, "DeletionBlocked").is_some();
     let blocked = view.reports.deletion_blocked.clone().filter(|_| !told);
     let events = blocked.map(|message| (true, "DeletionBlocked", message)).into_iter().collect();

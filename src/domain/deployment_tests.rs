@@ -198,6 +198,40 @@ fn a_replica_set_that_may_not_be_created_is_told_once_and_takes_nothing_over() {
     assert_eq!(crate::api::condition::find(&conditions, "ReplicaFailure"), None);
 }
 
+fn progress_of(plan: &Plan) -> Option<&str> {
+    plan.status.as_ref()?.release_status.as_ref()?.progress.as_deref()
+}
+
+#[test]
+fn the_first_word_is_init_where_nothing_can_begin_and_the_last_is_terminated_where_somebody_can_read_it() {
+    let mut deployment = deployment(json!({}));
+    let alone = View {
+        deployment: &deployment,
+        base: Base::Absent,
+        sets: vec![],
+        reports: Reports::default(),
+        watching_since: 0,
+    };
+    let early = plan_deployment(&alone, NOW);
+    assert_eq!(progress_of(&early), Some("Init"));
+    deployment.status = early.status;
+    let begun = plan_for(&deployment, vec![], Reports::default());
+    assert_eq!(progress_of(&begun), Some("Executing"));
+    let release = begun.status.and_then(|status| status.release_status).expect("a release");
+    assert_eq!((release.current_batch, release.original_delta_replicas), (Some(1), Some(2)));
+
+    let (mut ending, set) = settled();
+    ending.metadata.deletion_timestamp = Some(crate::runtime::clock::timestamp(NOW));
+    ending.metadata.finalizers.as_mut().expect("finalizers").push("somebody.else/waits".to_owned());
+    assert_eq!(progress_of(&plan_for(&ending, vec![view_of(&set, 1, 1)], Reports::default())), Some("Terminating"));
+    let emptied = plan_for(&ending, vec![], Reports::default());
+    assert_eq!((emptied.release, emptied.status), (true, None), "our finalizers go first");
+    ending.metadata.finalizers = Some(vec!["somebody.else/waits".to_owned()]);
+    assert_eq!(progress_of(&plan_for(&ending, vec![], Reports::default())), Some("Terminated"));
+    ending.metadata.finalizers = Some(vec![]);
+    assert_eq!(plan_for(&ending, vec![], Reports::default()).status, None, "nobody is told when it is gone");
+}
+
 #[test]
 fn what_is_available_is_told_also_where_nothing_can_be_done() {
     let (mut good, set) = settled();

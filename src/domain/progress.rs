@@ -64,6 +64,8 @@ pub struct Facts<'a> {
     pub reports: &'a Reports,
     /// The deployment is being deleted.
     pub deleting: bool,
+    /// Nothing of it is left.
+    pub deleted: bool,
     /// Nothing can be done, for this reason.
     pub stuck: Option<(&'static str, &'a str)>,
 }
@@ -85,6 +87,7 @@ impl<'a> Facts<'a> {
             restarting: None,
             reports: &view.reports,
             deleting: false,
+            deleted: false,
             stuck: None,
         }
     }
@@ -193,7 +196,7 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
         Progress::Paused => {
             (ConditionStatus::True, "BatchPause", format!("{batch} is available; the next one follows by itself"))
         }
-        Progress::Init | Progress::Executing | Progress::Terminating => {
+        Progress::Init | Progress::Executing | Progress::Terminating | Progress::Terminated => {
             (ConditionStatus::True, "ReplicaSetUpdated", format!("{name}: {batch} is under way"))
         }
     }
@@ -238,12 +241,14 @@ pub fn why_rolled_back(facts: &Facts<'_>) -> String {
 }
 
 fn release_status(before: Option<ReleaseStatus>, facts: &Facts<'_>, now: &Time) -> Option<ReleaseStatus> {
-    let (progress, batch_progress) = if facts.deleting {
-        (Progress::Terminating, Progress::Terminating)
-    } else {
-        let Some(release) = facts.release else { return before };
-        let batch = if release.batch_complete { Progress::Completed } else { Progress::Executing };
-        (release.progress, batch)
+    let (progress, batch_progress) = match facts.release {
+        _ if facts.deleted => (Progress::Terminated, Progress::Terminated),
+        _ if facts.deleting => (Progress::Terminating, Progress::Terminating),
+        Some(release) if release.batch_complete => (release.progress, Progress::Completed),
+        Some(release) => (release.progress, Progress::Executing),
+        // What can't begin yet.
+        None if before.is_none() => (Progress::Init, Progress::Init),
+        None => return before,
     };
     let before = before.unwrap_or_default();
     let same_progress = before.progress.as_deref() == Some(progress.as_str());

@@ -25,6 +25,8 @@ pub enum Progress {
     Aborted,
     /// The deployment is being deleted.
     Terminating,
+    /// Nothing of it is left but the object itself, which somebody else holds.
+    Terminated,
 }
 
 impl Progress {
@@ -38,6 +40,7 @@ impl Progress {
             Self::Completed => "Completed",
             Self::Aborted => "Aborted",
             Self::Terminating => "Terminating",
+            Self::Terminated => "Terminated",
         }
     }
 }

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams},
+    core::GroupVersionKind,
+};
 use rig::{
     arklet_sim::Behaviour,
-    cluster::{Kind, condition, module, scenario, text},
+    cluster::{Kind, World, condition, module, scenario, text},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 #[test]
 fn an_installed_module_is_shown_everywhere() {
@@ -95,6 +102,58 @@ fn minimum_ready_time_is_waited_for() {
         assert_eq!((&late["status"], &late["reason"]), (&json!("True"), &json!("MinimumReplicasAvailable")));
         assert_ne!(late["last_transition_time"], early["last_transition_time"], "it flipped");
         assert!(world.now() - active >= Duration::from_millis(3900), "{:?}", world.now() - active);
+    });
+}
+
+/// Notes every word that the release of a deployment shows, from now until the object is gone.
+async fn words_of(world: &World, name: &str) -> JoinHandle<Vec<String>> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("koupleless.io", "v1alpha1", "ModuleDeployment"));
+    let api: Api<DynamicObject> = Api::namespaced_with(world.client(), world.namespace(), &resource);
+    let only = ListParams::default().fields(&format!("metadata.name={name}"));
+    let version = api.list(&only).await.expect("a list").metadata.resource_version.expect("a version");
+    let only = WatchParams::default().fields(&format!("metadata.name={name}"));
+    tokio::spawn(async move {
+        let mut events = api.watch(&only, &version).await.expect("a watch").boxed();
+        let mut words: Vec<String> = Vec::new();
+        while let Some(Ok(event)) = events.next().await {
+            let (WatchEvent::Added(now) | WatchEvent::Modified(now)) = event else { break };
+            let word = now.data.pointer("/status/releaseStatus/progress").and_then(Value::as_str);
+            words.extend(word.filter(|word| words.last().is_none_or(|last| last != word)).map(str::to_owned));
+        }
+        words
+    })
+}
+
+#[test]
+fn a_release_shows_each_of_its_states() {
+    scenario("a_release_shows", |world| async move {
+        let words = words_of(&world, "walk").await;
+        let spec = module("walk").replicas(2).strategy("batchCount", json!(2)).strategy("needConfirm", json!(true));
+        world.deploy(&spec).await;
+        world.progress("walk", "Init").await;
+        world.bases(2).await;
+        let waiting = world.progress("walk", "WaitingForConfirmation").await;
+        assert_eq!(waiting["status"]["releaseStatus"]["originalDeltaReplicas"], 2);
+        world.change("walk", json!({ "confirmBatchNum": 1 })).await;
+        world.completed("walk").await;
+        let gray = json!({ "needConfirm": false, "grayTimeBetweenBatchSeconds": 1 });
+        world.change("walk", json!({ "operationStrategy": gray })).await;
+        world.release("walk", "2.0.0").await;
+        world.completed("walk").await;
+
+        let held =
+            json!(["koupleless.io/module-replicaset-existed", "koupleless.io/module-existed", "rig.example/held"]);
+        world.patch(Kind::ModuleDeployment, "walk", json!({ "metadata": { "finalizers": held } })).await;
+        world.delete(Kind::ModuleDeployment, "walk").await;
+        world.progress("walk", "Terminated").await;
+        let free = json!({ "metadata": { "finalizers": null } });
+        world.patch(Kind::ModuleDeployment, "walk", free).await;
+        world.gone(Kind::ModuleDeployment, "walk").await;
+
+        let seen = words.await.expect("all was noted");
+        let first = ["Init", "Executing", "WaitingForConfirmation", "Executing", "Completed"];
+        let then = ["Executing", "Paused", "Executing", "Completed", "Terminating", "Terminated"];
+        assert_eq!(seen, [&first[..], &then[..]].concat());
     });
 }
 

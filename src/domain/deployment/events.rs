@@ -34,7 +34,7 @@ pub fn events(view: &View<'_>, facts: &Facts<'_>, module: &ModuleInfo) -> Vec<To
                 events.push((false, "WaitingForConfirmation", what_to_confirm(facts, release)));
             }
             Progress::Aborted => events.push((true, "RolledBack", why_rolled_back(facts))),
-            Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating => {}
+            Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating | Progress::Terminated => {}
         }
     }
     if let Some(why) = &facts.reports.refused
