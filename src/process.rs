@@ -33,6 +33,7 @@ use crate::{
     vnode::{
         self,
         provider::{self, Ground},
+        tunnel::http::Open,
     },
 };
 
@@ -103,6 +104,12 @@ async fn play(
     if !flags.plays_vnode() {
         return elect(flags, client, metrics, readiness, begin, stop).await;
     }
+    let tunnel = health::bind(&flags.vnode.tunnel_bind_address, "--tunnel-bind-address").await?;
+    let tunnel = tunnel.map(|listener| Open {
+        listener,
+        token_file: flags.vnode.tunnel_token_file.clone(),
+        trust: flags.vnode.tunnel_trust,
+    });
     let ground = Ground {
         ops: Ops::new(client.clone(), flags.api_concurrency, Arc::clone(&metrics), lease::identity()),
         agents: Arc::new(agents(flags)?),
@@ -111,12 +118,12 @@ async fn play(
     };
     if flags.role == Role::VNode {
         begin.stand_by();
-        vnode::run(ground, provider(flags), stop).await;
+        vnode::run(ground, provider(flags), tunnel, stop).await;
         return Ok(());
     }
     // VNodes have Leases of their own: the provider works whether or not this process leads.
     let ending = stop.child_token();
-    let provider = tokio::spawn(vnode::run(ground, provider(flags), ending.clone()));
+    let provider = tokio::spawn(vnode::run(ground, provider(flags), tunnel, ending.clone()));
     let result = elect(flags, client, metrics, readiness, begin, stop).await;
     ending.cancel();
     if let Err(error) = provider.await {

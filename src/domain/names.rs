@@ -103,6 +103,12 @@ pub fn module(replica_set: &str, module_name: &str, base_uid: &str) -> String {
     format!("{prefix}-{hash}")
 }
 
+/// The form of a base's identity that may stand in the name of a node, with room for more beside it.
+pub fn identity(text: &str) -> String {
+    const ROOM: usize = 100;
+    if is_dns_subdomain(text) && text.len() <= ROOM { text.to_owned() } else { hashed(text, ROOM) }
+}
+
 /// The Service of a module: V1's `<module name>-service`.
 pub fn service(module_name: &str) -> String {
     let plain = format!("{module_name}-service");
@@ -129,6 +135,7 @@ mod tests {
         assert_eq!(replica_set("provider", 3), "provider-replicas-3");
         assert_eq!(service("biz1"), "biz1-service");
         assert_eq!(traffic_label("biz1"), "module.koupleless.io/biz1");
+        assert_eq!(identity("10.0.0.7"), "10.0.0.7");
         let name = module("provider-replicas-1", "biz1", "9c0a5e62-7d06-44d4-9f69-ae466afb92e0");
         assert!(name.starts_with("provider-replicas-1-biz1-"), "{name}");
         assert_eq!(name.len(), "provider-replicas-1-biz1-".len() + 10);
@@ -158,6 +165,8 @@ mod tests {
             prop_assert!(is_dns_label_1035(&service(&text)));
             prop_assert!(is_dns_subdomain(&module("d-replicas-1", &text, &uid)));
             prop_assert!(is_dns_subdomain(&replica_set(&text, 7)));
+            let vnode = format!("vnode.{}.dev", identity(&text));
+            prop_assert!(is_dns_subdomain(&vnode));
         }
     }
 }

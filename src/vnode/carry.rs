@@ -311,7 +311,7 @@ async fn apply(
         }
         let write = Write {
             uid: one.pod.uid.clone(),
-            created: one.pod.created,
+            revision: vpod::revision(&one.pod),
             modules: one.pod.modules.iter().map(|module| module.name.clone()).collect(),
             was_ready: one.pod.status.is_ready(),
             will_be_ready: one.wanted.is_ready(),

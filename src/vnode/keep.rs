@@ -36,6 +36,9 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
             tracing::info!(vnode = vnode.name, "nothing is left of the VNode");
             return;
         }
+        if plan.reach == Reach::Dead && plan.lease.is_none() {
+            provider.dead(&vnode);
+        }
         let wait = match step(&provider, &vnode, &plan).await {
             Ok(Turn::Again) => continue,
             Ok(Turn::Rest) => provider.clock.until(plan.wake_at),

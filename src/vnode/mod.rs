@@ -26,6 +26,7 @@ mod pods;
 pub mod provider;
 mod state;
 mod survey;
+pub mod tunnel;
 mod watches;
 mod world;
 
@@ -34,7 +35,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::provider::{Ground, Provider, Settings};
+use self::{
+    provider::{Ground, Provider, Settings},
+    tunnel::{Reception, http},
+};
 use crate::runtime::{
     cache::Cache,
     metrics::{VNodeState, VPodState},
@@ -45,8 +49,8 @@ const CENSUS: Duration = Duration::from_secs(10);
 /// How long giving the Leases back may take at the end.
 const RELEASE: Duration = Duration::from_secs(10);
 
-/// Runs the provider until `stop`; then gives its Leases back.
-pub async fn run(ground: Ground, settings: Settings, stop: CancellationToken) {
+/// Runs the provider until `stop`; then gives its Leases back. `tunnel`: where bases announce themselves.
+pub async fn run(ground: Ground, settings: Settings, tunnel: Option<http::Open>, stop: CancellationToken) {
     let (nodes, nodes_writer) = Cache::new(watches::strip_node);
     // The loops end first, all at once: what is written then must not be overtaken by the release of a Lease.
     let provider = Provider::new(&ground, settings, nodes, stop.child_token());
@@ -54,6 +58,15 @@ pub async fn run(ground: Ground, settings: Settings, stop: CancellationToken) {
     watches::start(&provider, &ground.readiness, nodes_writer, &mut tasks);
     tasks.spawn(survey::attend(Arc::clone(&provider)));
     tasks.spawn(census(Arc::clone(&provider)));
+    if let Some(http::Open { listener, token_file, trust }) = tunnel {
+        let reception = Reception::new(Arc::clone(&provider), trust);
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            if let Err(error) = http::serve(listener, token_file, reception, stop).await {
+                tracing::error!(%error, "the HTTP tunnel ended");
+            }
+        });
+    }
     tracing::info!(env = provider.settings.env, client = provider.settings.client_id, "the VNode provider begins");
     stop.cancelled().await;
     tasks.shutdown().await;

@@ -98,6 +98,7 @@ impl ModulePod {
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
             created: metadata.creation_timestamp.map_or(0, |time| time.0.as_second()),
+            seen: 0,
             deleting: metadata.deletion_timestamp.is_some(),
             grace: metadata.deletion_grace_period_seconds.unwrap_or(0).saturating_mul(1000),
             held: metadata.finalizers.is_some_and(|finalizers| !finalizers.is_empty()),

@@ -119,9 +119,12 @@ impl Pods {
             None if source.is_none() => return Changed::default(),
             None => source.into_iter().collect(),
         };
+        let mut read = pod.read();
+        let known = inner.entries.get(&key).filter(|known| known.pod.uid == read.uid);
+        read.seen = known.map_or(version, |known| known.pod.seen);
         inner.remove(&key);
         let changed = Changed::at(&vnode);
-        inner.insert(key, Entry { pod: Arc::new(pod.read()), vnode, version, sources });
+        inner.insert(key, Entry { pod: Arc::new(read), vnode, version, sources });
         changed
     }
 
@@ -319,7 +322,7 @@ mod tests {
                 let old = pod.name.starts_with("old");
                 let write = Write {
                     uid: pod.uid.clone(),
-                    created: i64::from(!old),
+                    revision: u64::from(!old),
                     modules: vec!["shop".into()],
                     was_ready: old,
                     will_be_ready: !old,

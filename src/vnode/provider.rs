@@ -24,6 +24,7 @@ use super::{
     world::ProviderWorld,
 };
 use crate::{
+    api::vkeys,
     arklet::{
         agents::Agents,
         session::{Care, Sessions},
@@ -189,6 +190,15 @@ impl Provider {
         if let Some(vnode) = self.bases.lost(uid) {
             self.sessions.close(uid);
             vnode.wake();
+        }
+    }
+
+    /// Nothing is left of a VNode whose base is silent for good. A pod's end will be told; who announced itself is forgotten
+    /// until it does so again.
+    pub fn dead(&self, vnode: &VNode) {
+        let found = vnode.state().found.clone();
+        if let Some(found) = found.filter(|found| found.facts.tunnel != vkeys::tunnel::DISCOVERY) {
+            self.lost(&found.id.uid);
         }
     }
 

@@ -31,7 +31,7 @@ fn a_base_becomes_a_node_and_a_pod_on_it_a_module() {
         assert_eq!(world.base(&pods[0]).state("shop", "1.0.0"), Some(State::Activated));
         let status = &vpods[0]["status"];
         assert_eq!((&status["phase"], &status["podIP"]), (&json!("Running"), &json!(pods[0].ip.to_string())));
-        assert_eq!(status["containerStatuses"][0]["state"]["running"]["startedAt"], status["startTime"]);
+        assert!(!text(status, "/containerStatuses/0/state/running/startedAt").is_empty(), "{status:#}");
         let by_address = format!("--field-selector=status.podIP={}", pods[0].ip);
         let shown = world.kubectl(&["get", "pods", "-l", "app=shop", &by_address, "--no-headers"]).await;
         assert!(shown.contains("1/1") && shown.contains("Running"), "{shown}");

@@ -8,4 +8,5 @@ mod delivery;
 mod kinds;
 mod lifecycle;
 mod losses;
+mod tunnel;
 mod updates;

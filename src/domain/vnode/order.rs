@@ -14,8 +14,8 @@
 pub struct Write {
     /// The vPod's UID.
     pub uid: String,
-    /// When it was created.
-    pub created: i64,
+    /// Its place in the order of creation ([`super::vpod::revision`]).
+    pub revision: u64,
     /// The names of its modules.
     pub modules: Vec<String>,
     /// Whether its status says ready now.
@@ -50,7 +50,7 @@ pub fn order(mut writes: Vec<Write>) -> Vec<Write> {
             false => 1,
         }
     };
-    writes.sort_by(|a, b| (rank(a), a.created, &a.uid).cmp(&(rank(b), b.created, &b.uid)));
+    writes.sort_by(|a, b| (rank(a), a.revision, &a.uid).cmp(&(rank(b), b.revision, &b.uid)));
     writes
 }
 
@@ -60,10 +60,10 @@ mod tests {
 
     use super::*;
 
-    fn write(uid: &str, created: i64, module: &str, was: bool, will: bool, elsewhere: bool) -> Write {
+    fn write(uid: &str, revision: u64, module: &str, was: bool, will: bool, elsewhere: bool) -> Write {
         Write {
             uid: uid.into(),
-            created,
+            revision,
             modules: vec![module.into()],
             was_ready: was,
             will_be_ready: will,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn any_write() -> impl Strategy<Value = Write> {
-        (0u8..20, 0i64..4, "[ab]", any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        (0u8..20, 0u64..4, "[ab]", any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
             |(uid, created, module, was, will, elsewhere)| {
                 write(&format!("u{uid}"), created, &module, was, will, elsewhere)
             },

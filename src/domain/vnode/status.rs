@@ -13,6 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::domain::slot::{BizState, Verdict};
 
+/// Why a container waits whose module was started and another version of it took its place.
+pub const SUPERSEDED: &str = "Deactivated";
+
 /// The part of a pod's status that is read and written.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -186,10 +189,10 @@ impl ModuleState {
                 "ForeignModule",
                 format!("the base runs version {version} of this module, which no pod declares; it is left alone"),
             ),
-            (Verdict::Superseded, _) => waiting("Deactivated", "a newer version is active on this base".to_owned()),
+            (Verdict::Superseded, _) => waiting(SUPERSEDED, "a newer version is active on this base".to_owned()),
             (Verdict::Failed(error), None) => waiting("InstallFailed", error.clone()),
             (Verdict::Failed(error), Some(_)) => waiting("Broken", error.clone()),
-            (_, Some(BizState::Inactive)) => waiting("Deactivated", "it is about to be switched to".to_owned()),
+            (_, Some(BizState::Inactive)) => waiting("Inactive", "it is about to be switched to".to_owned()),
             (_, Some(BizState::Broken)) => waiting("Broken", "the module is BROKEN in the base".to_owned()),
             (_, Some(BizState::Starting)) => Self::Starting,
             (_, None) => Self::Absent,
@@ -198,7 +201,7 @@ impl ModuleState {
 
     /// Whether somebody should hear of it at once: it doesn't pass by itself.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Self::Waiting { reason, .. } if !matches!(*reason, "Deactivated" | "Replacing"))
+        matches!(self, Self::Waiting { reason, .. } if !matches!(*reason, SUPERSEDED | "Inactive" | "Replacing"))
     }
 
     fn is_present(&self) -> bool {

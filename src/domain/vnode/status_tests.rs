@@ -34,7 +34,7 @@ fn a_container_says_what_the_contract_says_of_each_state() {
         ("RESOLVED", Verdict::Installing, known(BizState::Starting), json!({ "waiting": "Resolved" })),
         ("BROKEN", failed.clone(), known(BizState::Broken), json!({ "waiting": "Broken" })),
         ("DEACTIVATED", Verdict::Superseded, known(BizState::Inactive), json!({ "waiting": "Deactivated" })),
-        ("DEACTIVATED, the newest", Verdict::Inactive, known(BizState::Inactive), json!({ "waiting": "Deactivated" })),
+        ("DEACTIVATED, the newest", Verdict::Inactive, known(BizState::Inactive), json!({ "waiting": "Inactive" })),
         ("STOPPED", Verdict::Released, Some(None), json!({ "terminated": 1 })),
         ("absent", Verdict::Installing, Some(None), Value::Null),
         ("absent, its turn will come", Verdict::Waiting, Some(None), Value::Null),

@@ -7,7 +7,7 @@
 //!
 //! Must not: say what a status looks like ([`super::status`]), or talk to anybody.
 
-use super::status::{ModuleState, Standing, VPodStatus};
+use super::status::{ModuleState, SUPERSEDED, Standing, VPodStatus};
 use crate::{
     api::vkeys,
     domain::{
@@ -45,6 +45,8 @@ pub struct VPod {
     pub name: String,
     /// When it was created (seconds since the epoch).
     pub created: i64,
+    /// Its resource version when this process first saw it: versions grow with time.
+    pub seen: u64,
     /// Whether it was ordered to end.
     pub deleting: bool,
     /// How long it may take to end (milliseconds).
@@ -65,17 +67,14 @@ pub struct VPod {
     pub status: VPodStatus,
 }
 
-/// Which of two vPods is the younger one: the same on every look, whatever order they are seen in.
-fn age(pod: &VPod) -> (i64, &str) {
-    (pod.created, &pod.uid)
-}
-
-/// The order of creation as a number. Pods are created in whole seconds; the rest of the number keeps those of one second
-/// apart, always in the same order.
-fn revision(pod: &VPod) -> u64 {
-    const BITS: u32 = 20;
-    let hash = pod.uid.bytes().fold(0u64, |hash, byte| (hash.wrapping_mul(31) + u64::from(byte)) % (1 << BITS));
-    (u64::try_from(pod.created).unwrap_or(0) << BITS) | hash
+/// The order in which vPods were created, as a number. Objects tell seconds. Of two vPods of one second the one that was
+/// seen first is the older; a restarted provider, which sees all of them at once, goes by what it wrote itself: one that was
+/// superseded is the older.
+pub fn revision(pod: &VPod) -> u64 {
+    let mut waiting = pod.status.container_statuses.iter().filter_map(|one| one.state.waiting.as_ref());
+    let superseded = waiting.any(|waiting| waiting.reason.as_deref() == Some(SUPERSEDED));
+    let seconds = u64::try_from(pod.created).unwrap_or(0);
+    (seconds << 32) | (u64::from(!superseded) << 31) | (pod.seen & 0x7fff_ffff)
 }
 
 /// What is known of a vPod's end.
@@ -192,13 +191,13 @@ pub fn may_go(pod: &VPod, verdict: impl Fn(&str) -> Option<Verdict>) -> bool {
 
 /// The vPods of a base, oldest first.
 pub fn sort_by_age(pods: &mut [std::sync::Arc<VPod>]) {
-    pods.sort_by(|a, b| age(a).cmp(&age(b)));
+    pods.sort_by(|a, b| (revision(a), &a.uid).cmp(&(revision(b), &b.uid)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::vnode::status::{ContainerStatus, PodCondition};
+    use crate::domain::vnode::status::{ContainerState, ContainerStatus, PodCondition, Waiting};
 
     const NOW: i64 = 50_000;
 
@@ -258,10 +257,17 @@ mod tests {
     }
 
     #[test]
-    fn two_pods_of_one_second_are_always_in_the_same_order() {
-        let (a, b) = (pod("a", 10), pod("b", 10));
-        assert_ne!(revision(&a), revision(&b));
-        assert!(revision(&pod("z", 11)) > revision(&a).max(revision(&b)));
+    fn of_two_pods_of_one_second_the_one_seen_first_is_older_and_a_restart_keeps_it_so() {
+        let old = VPod { seen: 700, ..pod("z", 10) };
+        let new = VPod { seen: 701, ..pod("a", 10) };
+        assert!(revision(&new) > revision(&old));
+        assert!(revision(&pod("b", 11)) > revision(&new), "another second counts more");
+        // After a restart the superseded one comes with the higher version: it was written last.
+        let mut superseded = VPod { seen: 900, ..old };
+        let waiting = Waiting { reason: Some("Deactivated".into()), message: None };
+        let state = ContainerState { waiting: Some(waiting), ..ContainerState::default() };
+        superseded.status.container_statuses = vec![ContainerStatus { state, ..ContainerStatus::default() }];
+        assert!(revision(&superseded) < revision(&new));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The VNode providers of a scenario. Its environment is the namespace, so that scenarios don't see each other's VNodes.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
 use kube::{
@@ -10,14 +10,15 @@ use kube::{
 use module_controller::{
     arklet::client::{Bounds, Client as Arklet},
     domain::vnode::{keep::Times, lease::Periods},
-    runtime::{health::Readiness, metrics::Metrics, ops::Ops},
+    runtime::{flags::TunnelTrust, health::Readiness, metrics::Metrics, ops::Ops},
     vnode::{
         self,
         provider::{Ground, Settings},
+        tunnel::http::Open,
     },
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{BasePod, Kind, SOON, World, shared, text};
@@ -26,6 +27,9 @@ use super::{BasePod, Kind, SOON, World, shared, text};
 const STOPPING: Duration = Duration::from_secs(20);
 /// The label that says what belongs to a scenario.
 const ENV: &str = "virtual-kubelet.koupleless.io/env";
+
+/// Where bases announce themselves: an address of this machine inside the rig, which no pod has.
+const TUNNEL: &str = "10.200.255.3:0";
 
 /// A running provider.
 pub struct Provider {
@@ -68,6 +72,19 @@ impl World {
 
     /// As [`World::start_provider`], with other settings.
     pub async fn start_provider_with(&self, name: &str, change: impl FnOnce(&mut Settings)) {
+        self.start(name, None, change).await;
+    }
+
+    /// Starts a VNode provider that finds bases only by what they announce over HTTP; gives the tunnel's address.
+    pub async fn start_provider_with_tunnel(&self, name: &str, token_file: Option<PathBuf>) -> SocketAddr {
+        let listener = TcpListener::bind(TUNNEL).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let open = Open { listener, token_file, trust: TunnelTrust::Pod };
+        self.start(name, Some(open), |settings| settings.discover = None).await;
+        address
+    }
+
+    async fn start(&self, name: &str, tunnel: Option<Open>, change: impl FnOnce(&mut Settings)) {
         let bounds = Bounds {
             connect: Duration::from_secs(1),
             query: Duration::from_secs(1),
@@ -96,7 +113,7 @@ impl World {
         };
         change(&mut settings);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(vnode::run(ground, settings, stop.clone()));
+        let task = tokio::spawn(vnode::run(ground, settings, tunnel, stop.clone()));
         self.inner.providers.lock().await.push(Provider { name: name.to_owned(), task, stop });
     }
 
@@ -164,8 +181,13 @@ impl World {
 
     /// The Lease of a VNode.
     pub async fn vnode_lease(&self, base: &BasePod) -> Option<Value> {
+        self.lease_of(&vnode_name(self, base)).await
+    }
+
+    /// The Lease of a VNode, by its name.
+    pub async fn lease_of(&self, vnode: &str) -> Option<Value> {
         let leases: Api<Lease> = Api::namespaced(self.client(), "kube-node-lease");
-        let found = leases.get_opt(&vnode_name(self, base)).await.expect("a Lease or none");
+        let found = leases.get_opt(vnode).await.expect("a Lease or none");
         found.map(|lease| serde_json::to_value(lease).expect("JSON"))
     }
 
