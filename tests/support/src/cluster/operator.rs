@@ -49,15 +49,15 @@ pub struct Operator {
 impl World {
     /// Starts the operator, as a new process would: it knows nothing. As with a role in one namespace, it reads no nodes.
     pub async fn start_operator(&self) {
-        self.start(false).await;
+        self.begin_operator(false).await;
     }
 
     /// As [`World::start_operator`], with a role that lets it read nodes.
     pub async fn start_operator_with_nodes(&self) {
-        self.start(true).await;
+        self.begin_operator(true).await;
     }
 
-    async fn start(&self, nodes: bool) {
+    async fn begin_operator(&self, nodes: bool) {
         let client = shared::client().await;
         let (metrics, census) = (Arc::new(Metrics::new()), Arc::new(Census::default()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
