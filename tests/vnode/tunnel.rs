@@ -137,6 +137,12 @@ fn a_token_can_be_asked_for() {
         let tunnel = world.start_provider_with_tunnel("p", Some(file.clone())).await;
         let pods = bases(&world).await;
         let body = beat("a", pods[0].ip).to_string();
+        world
+            .eventually(SOON, "the provider knows its VNodes", || async {
+                let (status, said) = post(pods[0].ip, tunnel, "/heartbeat", Some("secret"), &body).await;
+                if status == 503 { Err(said) } else { Ok(()) }
+            })
+            .await;
         for (token, status) in [(None, 401), (Some("wrong"), 401), (Some("secret"), 200)] {
             let (found, said) = post(pods[0].ip, tunnel, "/heartbeat", token, &body).await;
             assert_eq!(found, status, "{token:?}: {said}");

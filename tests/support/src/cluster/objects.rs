@@ -85,6 +85,9 @@ pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// How long a `kubectl` may take.
+const KUBECTL: Duration = Duration::from_secs(90);
+
 impl World {
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
         Api::namespaced_with(self.inner.client.clone(), &self.inner.namespace, &kind.resource())
@@ -142,13 +145,11 @@ impl World {
 
     /// Runs `kubectl` in the namespace and gives what it printed.
     pub async fn kubectl(&self, args: &[&str]) -> String {
-        let output = Command::new("kubectl")
-            .args(["-n", &self.inner.namespace])
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .expect("kubectl is in PATH");
+        let mut command = Command::new("kubectl");
+        command.args(["-n", &self.inner.namespace]).args(args).stdin(Stdio::null()).kill_on_drop(true);
+        let ended = tokio::time::timeout(KUBECTL, command.output()).await;
+        let output = ended.unwrap_or_else(|_| panic!("kubectl {} has not ended within {KUBECTL:?}", args.join(" ")));
+        let output = output.expect("kubectl is in PATH");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kubectl {}: {said}", args.join(" "));
         String::from_utf8_lossy(&output.stdout).into_owned()
