@@ -61,6 +61,24 @@ fn a_cordoned_node_gets_nothing_new_and_keeps_what_it_has() {
     });
 }
 
+#[test]
+fn what_is_on_a_cordoned_node_is_upgraded_there() {
+    scenario_without_operator("upgraded_on_a_cordoned_node", |world| async move {
+        world.start_operator_with_nodes().await;
+        let pods = world.bases_of(apart(2, "1")).await;
+        world.deployed(&module("each").replicas(-1)).await;
+        let node = text(&world.get(Kind::Pod, &pods[0].name).await, "/spec/nodeName").to_owned();
+        world.kubectl(&["cordon", &node]).await;
+
+        world.release("each", "2.0.0").await;
+        let done = world.completed("each").await;
+
+        world.until_serving(&pods, "each", "2.0.0", 2).await;
+        assert_eq!(done["status"]["availableReplicas"], 2);
+        world.kubectl(&["uncordon", &node]).await;
+    });
+}
+
 /// Whether the pod is still there and on its way out.
 async fn is_ending(world: &World, pod: &BasePod) -> bool {
     let now = world.find(Kind::Pod, &pod.name).await;
