@@ -3,6 +3,7 @@
 use std::{
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Namespace;
