@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{keep, pod::ModulePod, provider::Provider, state::Found, state::VNode};
@@ -29,6 +30,8 @@ use crate::{
 /// A status that says nothing urgent is written once it has been true for so long (milliseconds): an install of a moment is
 /// one write and not three.
 const WRITE_AFTER_MS: i64 = 1_000;
+/// Between two looks at most: a conversation that ended because its base was gone for a moment has to begin again.
+const RESYNC: Duration = Duration::from_secs(30);
 /// Between a write that failed and the next try (milliseconds).
 const AGAIN_MS: i64 = 1_000;
 
@@ -66,7 +69,7 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
     let mut memory = Memory::default();
     loop {
         let at = look(&provider, &vnode, &mut memory).await;
-        let wait = provider.clock.until(at.unwrap_or(i64::MAX));
+        let wait = provider.clock.until(at.unwrap_or(i64::MAX)).min(RESYNC);
         tokio::select! {
             () = vnode.pods_turn.notified() => {}
             () = tokio::time::sleep(wait) => {}

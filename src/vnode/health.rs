@@ -1,17 +1,12 @@
 //! Asks a base how it is: whether it answers, how full its metaspace is, what it calls itself.
 //!
 //! Regularly, and soon after something was installed or uninstalled, because the scheduler goes by the memory that the VNode
-//! has left. A base that another provider looks after isn't asked. The pod of a base that announced itself isn't watched, so
-//! it is looked for with each question: its address may be another's by now.
+//! has left. A base that another provider looks after isn't asked.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    discovery,
-    provider::Provider,
-    state::{Found, VNode},
-};
-use crate::{api::vkeys, domain::vnode::node::Metaspace, runtime::kinds::BasePod};
+use super::{provider::Provider, state::VNode};
+use crate::domain::vnode::node::Metaspace;
 
 /// Between two questions at least: a vPod with many modules changes often within a moment.
 const GAP: Duration = Duration::from_secs(1);
@@ -28,10 +23,6 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
             vnode.health_turn.notified().await;
             continue;
         };
-        if !is_there(&provider, &found).await {
-            provider.lost(&found.id.uid);
-            continue;
-        }
         let began = tokio::time::Instant::now();
         let result = provider.agents.health(&found.id, found.at).await;
         let outcome = match &result {
@@ -52,29 +43,6 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
             () = tokio::time::sleep(interval) => {}
             () = async { vnode.health_turn.notified().await; tokio::time::sleep(GAP).await } => {}
         }
-    }
-}
-
-/// Whether the pod of a base is there still. A base that was discovered is watched; a failed request says nothing.
-async fn is_there(provider: &Provider, found: &Found) -> bool {
-    if found.facts.tunnel == vkeys::tunnel::DISCOVERY || found.id.namespace.is_empty() {
-        return true;
-    }
-    let pod = match provider.ops.read::<BasePod>(&found.id.namespace, &found.id.pod).await {
-        Ok(pod) => pod.and_then(|pod| discovery::base_of(&pod, &provider.settings.env)),
-        Err(error) => {
-            tracing::debug!(pod = found.id.pod, %error, "whether a base's pod is there can't be told");
-            return true;
-        }
-    };
-    match pod {
-        Some(pod) if pod.id.uid == found.id.uid => {
-            if pod.restarts != found.restarts {
-                provider.found(Found { restarts: pod.restarts, ..found.clone() });
-            }
-            true
-        }
-        _ => false,
     }
 }
 

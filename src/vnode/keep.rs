@@ -45,10 +45,7 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
             Ok(Turn::Soon) => AGAIN,
             Err(error) => {
                 // Somebody else wrote first, or the object is gone: the newer truth is on its way.
-                let expected = error.is_conflict() || error.is_not_found();
-                if expected {
-                    vnode.state().sight = Sight::Unknown;
-                } else {
+                if !error.is_conflict() && !error.is_not_found() {
                     tracing::warn!(vnode = vnode.name, %error, "a step failed, trying again");
                 }
                 AGAIN.min(provider.clock.until(plan.wake_at))
@@ -113,8 +110,11 @@ async fn step(provider: &Provider, vnode: &VNode, plan: &Plan) -> Result<Turn, o
             return Ok(Turn::Again);
         }
         Some(Step::Create | Step::Renew | Step::TakeOver) => {
-            claim(provider, vnode).await?;
-            return Ok(Turn::Again);
+            let claimed = claim(provider, vnode).await;
+            if claimed.as_ref().is_err_and(|error| error.is_conflict() || error.is_not_found()) {
+                vnode.state().sight = Sight::Unknown;
+            }
+            return claimed.map(|()| Turn::Again);
         }
         Some(Step::Keep(_) | Step::HandsOff(_)) | None => {}
     }

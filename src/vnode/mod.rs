@@ -18,6 +18,7 @@
 mod bases;
 mod carry;
 pub mod discovery;
+mod guard;
 mod health;
 mod keep;
 mod peers;

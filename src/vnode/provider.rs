@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     bases::{Bases, News},
-    carry, health, keep,
+    carry,
+    guard::Guard,
+    health, keep,
     pod::ModulePod,
     pods::{Changed, Key, Pods},
     state::{Found, VNode},
@@ -132,12 +134,12 @@ impl Provider {
         let watches = settings.scopes().len() * 2;
         Arc::new_cyclic(|me: &Weak<Self>| {
             let world = Arc::new(ProviderWorld::new(me.clone(), Arc::clone(&ground.metrics)));
-            let agents = Arc::clone(&ground.agents);
+            let agents: Arc<dyn Agents> = Arc::new(Guard::new(Arc::clone(&ground.agents), me.clone()));
             let care = Care { health_interval: settings.biz_interval, min_free_metaspace: 0 };
-            let sessions = Sessions::new(agents, clock, care, world, stop.child_token());
+            let sessions = Sessions::new(Arc::clone(&agents), clock, care, world, stop.child_token());
             Self {
                 ops: ground.ops.clone(),
-                agents: Arc::clone(&ground.agents),
+                agents,
                 pods: Pods::new(&settings.env, watches),
                 settings,
                 clock,

@@ -24,9 +24,18 @@ fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
 
 #[tokio::test]
 async fn the_default_install_is_taken_by_the_api_server() {
+    is_taken("config/default").await;
+}
+
+#[tokio::test]
+async fn the_vnode_providers_install_is_taken_by_the_api_server() {
+    is_taken("config/vnode").await;
+}
+
+async fn is_taken(path: &'static str) {
     in_namespace(Policy::On, |space| async move {
         // A dry run makes no namespace that the rest could stand in.
-        let text = rendered("config/default").await.replace("module-deployment-system", &space.name);
+        let text = rendered(path).await.replace("module-deployment-system", &space.name);
         let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
         let said = kubectl_with(&args, &text).await;
         assert!(said.ok, "{}", said.err);
@@ -127,15 +136,32 @@ async fn the_policies_fit_the_schema() {
 /// What the operator's account may and may not do with the installed roles and nothing else.
 #[tokio::test]
 async fn the_role_is_as_wide_as_it_must_be() {
+    reviewed("config/rbac", "module-deployment", "-controller-manager", RIGHTS).await;
+}
+
+/// As much for the VNode provider's.
+#[tokio::test]
+async fn the_vnode_providers_role_is_as_wide_as_it_must_be() {
+    reviewed("config/vnode", "module-vnode", "-provider", VNODE_RIGHTS).await;
+}
+
+/// Installs the roles of `path`, whose names begin with `prefix`, under names of their own, so that tests beside this one, and
+/// a real install, aren't touched; reviews what its account may do.
+async fn reviewed(path: &'static str, prefix: &'static str, account: &'static str, rights: &'static str) {
     in_namespace(Policy::On, |space| async move {
-        // Names of their own, so that tests beside this one, and a real install, aren't touched.
-        let prefix = format!("{}-", space.name);
-        let text = rendered("config/rbac").await.replace("module-deployment-system", &space.name);
-        let text = text.replace("module-deployment-", &prefix);
+        let own = format!("{}-", space.name);
+        let text = rendered(path).await.replace("module-deployment-system", &space.name);
+        let text = text.replace(&format!("{prefix}-"), &own);
+        let roles = documents(&text).into_iter().filter(|object| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            kind.ends_with("Role") || kind.ends_with("RoleBinding") || kind == "ServiceAccount"
+        });
+        let text = roles.map(|object| object.to_string()).collect::<Vec<_>>().join("\n---\n");
         let said = kubectl_with(&["apply", "--server-side", "-f", "-"], &text).await;
         assert!(said.ok, "{}", said.err);
+        let user = format!("system:serviceaccount:{0}:{0}{account}", space.name);
         // In a task, so that the roles go away even if an assertion fails.
-        let result = tokio::spawn(review(space.clone())).await;
+        let result = tokio::spawn(review(space.clone(), user, rights)).await;
         let said = kubectl_with(&["delete", "--wait=false", "-f", "-"], &text).await;
         assert!(said.ok, "{}", said.err);
         if let Err(error) = result {
@@ -181,20 +207,48 @@ not  own      serviceaccounts/token                       create
 not  anywhere clusterroles.rbac.authorization.k8s.io      get bind escalate
 ";
 
-async fn review(space: Space) {
-    let user = format!("system:serviceaccount:{0}:{0}-controller-manager", space.name);
+/// As [`RIGHTS`]; `leases`: where the Leases of nodes are.
+const VNODE_RIGHTS: &str = "
+may  anywhere pods                                        get list watch delete
+may  anywhere pods/status                                 patch
+may  anywhere nodes                                       get list watch create patch delete
+may  anywhere nodes/status                                patch
+may  anywhere deployments.apps                            get list watch
+may  anywhere deployments/scale.apps                      patch
+may  leases   leases.coordination.k8s.io                  get list create update delete
+not  leases   leases.coordination.k8s.io                  deletecollection
+not  anywhere leases.coordination.k8s.io                  get list create update delete
+not  own      leases.coordination.k8s.io                  get list create update delete
+not  anywhere pods                                        create update patch deletecollection
+not  anywhere pods/binding                                create
+not  anywhere pods/exec                                   create get
+not  anywhere nodes                                       update deletecollection
+not  anywhere deployments.apps                            create update patch delete
+not  anywhere secrets                                     get list watch create update patch delete
+not  own      secrets                                     get list watch create update patch delete
+not  anywhere moduledeployments.koupleless.io             get list create
+not  own      serviceaccounts/token                       create
+not  anywhere clusterroles.rbac.authorization.k8s.io      get bind escalate
+";
+
+async fn review(space: Space, user: String, rights: &str) {
+    let place = |word: &str| match word {
+        "own" => space.name.clone(),
+        "leases" => "kube-node-lease".to_owned(),
+        _ => "default".to_owned(),
+    };
     // A role is in use some time after it is stored.
-    for (namespace, resource) in [("default", "pods"), (&*space.name, "leases.coordination.k8s.io")] {
-        let verb = if resource == "pods" { "list" } else { "create" };
+    for line in rights.lines().filter(|line| line.starts_with("may") && !line.contains('=')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
         eventually("the roles are in use", || async {
-            may(&space, &user, namespace, resource, verb).await.then_some(())
+            may(&space, &user, &place(words[1]), words[2], words[3]).await.then_some(())
         })
         .await;
     }
-    for line in RIGHTS.lines().filter(|line| !line.is_empty()) {
+    for line in rights.lines().filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [allowed, place, resource, verbs @ ..] = &words[..] else { panic!("no right: {line}") };
-        let namespace = if *place == "own" { &space.name } else { "default" };
+        let [allowed, where_, resource, verbs @ ..] = &words[..] else { panic!("no right: {line}") };
+        let namespace = &place(where_);
         for verb in verbs {
             let answer = may(&space, &user, namespace, resource, verb).await;
             assert_eq!(answer, *allowed == "may", "{verb}: {line}");

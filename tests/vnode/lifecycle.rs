@@ -42,3 +42,28 @@ fn a_base_becomes_a_node_and_a_pod_on_it_a_module() {
         assert_eq!((world.installs(&pods[0], "shop"), world.uninstalls(&pods[0], "shop")), (1, 1));
     });
 }
+
+#[test]
+fn the_installed_role_is_enough() {
+    scenario_without_operator("the_installed_role", |world| async move {
+        world.start_provider_with_its_role("p").await;
+        let pods = world.bases_of(labelled_base("base", 1, "1.0.0")).await;
+        world.until_vnodes(1).await;
+        let peer = vpod("peer")
+            .label("virtual-kubelet.koupleless.io/strategy", "peer")
+            .label("virtual-kubelet.koupleless.io/env", world.env())
+            .replicas(0);
+        world.create(Kind::Deployment, peer.controller(&world)).await;
+        world.until_ready_vpods(1).await;
+        world.delete(Kind::Deployment, "peer").await;
+        world.until_vpods("none", |pods| pods.is_empty()).await;
+
+        world.delete(Kind::Deployment, "base").await;
+        world.until_vnodes(0).await;
+        world.until_no_lease(&pods[0]).await;
+        for kind in ["clusterrole", "clusterrolebinding"] {
+            let name = format!("{}-vnode-provider", world.namespace());
+            world.kubectl(&["delete", kind, &name]).await;
+        }
+    });
+}

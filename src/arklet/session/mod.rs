@@ -257,6 +257,15 @@ impl Sessions {
         }
     }
 
+    /// Forgets a conversation that has ended. Not another one that has begun with the same pod since.
+    fn forget(&self, session: &Arc<Session>) {
+        self.remembered().remove(&session.base.uid);
+        let mut open = self.open();
+        if open.get(&session.base.uid).is_some_and(|known| Arc::ptr_eq(known, session)) {
+            open.remove(&session.base.uid);
+        }
+    }
+
     /// Ends a conversation that nobody needs any more. Whether it ended.
     fn end_if_idle(&self, session: &Arc<Session>) -> bool {
         let mut open = self.open();
@@ -310,7 +319,7 @@ async fn converse(sessions: Arc<Sessions>, session: Arc<Session>) {
                 Some(outcome) => sessions.done(&session, &command, outcome),
                 None => {
                     // The address belongs to another pod, or to none: whoever is concerned hears of it from the pod.
-                    sessions.close(&session.base.uid);
+                    sessions.forget(&session);
                     return;
                 }
             },

@@ -13,9 +13,12 @@ use kube::{
     core::GroupVersionKind,
 };
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt, process::Command};
 
-use super::World;
+use super::{World, shared::repository};
+
+/// A `kubectl` that waits for something doesn't wait longer.
+const KUBECTL: Duration = Duration::from_secs(60);
 
 /// The kinds that scenarios look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +89,19 @@ pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// How long a `kubectl` may take.
-const KUBECTL: Duration = Duration::from_secs(90);
+/// Asks again while the API server is busy with a kind that came or changed a moment ago (429).
+async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> T
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    let look = || async {
+        match ask().await {
+            Err(kube::Error::Api(status)) if status.code == 429 => Err(status.message),
+            answer => Ok(answer.unwrap_or_else(|error| panic!("{what}: {error}"))),
+        }
+    };
+    super::until(super::SOON, what, look).await
+}
 
 impl World {
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
@@ -106,8 +120,9 @@ impl World {
 
     /// The object, if it exists.
     pub async fn find(&self, kind: Kind, name: &str) -> Option<Value> {
-        let found = self.api(kind).get_opt(name).await;
-        found.unwrap_or_else(|error| panic!("{kind:?} {name}: {error}")).map(|found| value(&found))
+        let api = self.api(kind);
+        let found = patiently(&format!("{kind:?} {name}"), || api.get_opt(name)).await;
+        found.map(|found| value(&found))
     }
 
     /// The object, which must exist.
@@ -118,8 +133,8 @@ impl World {
 
     /// All objects of the namespace, oldest first.
     pub async fn list(&self, kind: Kind) -> Vec<Value> {
-        let listed = self.api(kind).list(&ListParams::default()).await;
-        let listed = listed.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        let (api, all) = (self.api(kind), ListParams::default());
+        let listed = patiently(&format!("all {kind:?}"), || api.list(&all)).await;
         let mut objects: Vec<Value> = listed.items.iter().map(value).collect();
         objects.sort_by_key(|object| text(object, "/metadata/creationTimestamp").to_owned());
         objects
@@ -146,14 +161,13 @@ impl World {
 
     /// Runs `kubectl` in the namespace and gives what it printed.
     pub async fn kubectl(&self, args: &[&str]) -> String {
-        let mut command = Command::new("kubectl");
-        command.args(["-n", &self.inner.namespace]).args(args).stdin(Stdio::null()).kill_on_drop(true);
-        let ended = tokio::time::timeout(KUBECTL, command.output()).await;
-        let output = ended.unwrap_or_else(|_| panic!("kubectl {} has not ended within {KUBECTL:?}", args.join(" ")));
-        let output = output.expect("kubectl is in PATH");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {}: {said}", args.join(" "));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let args: Vec<&str> = ["-n", self.namespace()].iter().chain(args).copied().collect();
+        kubectl(&args, "").await
+    }
+
+    /// Applies manifests that say themselves where they belong.
+    pub async fn apply_anywhere(&self, manifests: &str) {
+        kubectl(&["apply", "--server-side", "-f", "-"], manifests).await;
     }
 
     /// Takes the namespace away. The operator is gone by now, so its finalizers are taken off here.
@@ -173,4 +187,26 @@ impl World {
             eprintln!("namespace {} stays: {error}", self.inner.namespace);
         }
     }
+}
+
+/// Runs `kubectl` in the repository and gives what it printed.
+async fn kubectl(args: &[&str], input: &str) -> String {
+    let mut child = Command::new("kubectl")
+        .args(args)
+        .current_dir(repository())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("kubectl is in PATH");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // One that reads nothing has ended before.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = tokio::time::timeout(KUBECTL, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("kubectl {} never ended", args.join(" "))).expect("its output");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl {}: {said}", args.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{DeleteParams, ListParams},
 };
 use module_controller::{
@@ -72,7 +72,21 @@ impl World {
 
     /// As [`World::start_provider`], with other settings.
     pub async fn start_provider_with(&self, name: &str, change: impl FnOnce(&mut Settings)) {
-        self.start(name, None, change).await;
+        self.start(name, shared::client().await, None, change).await;
+    }
+
+    /// Starts a VNode provider with the rights that `config/vnode` gives it, and no others. The cluster has these roles
+    /// from then on, for an account of this scenario's.
+    pub async fn start_provider_with_its_role(&self, name: &str) {
+        let text = self.kubectl(&["kustomize", "config/vnode"]).await;
+        let text = text.replace("module-deployment-system", self.namespace());
+        let own = format!("{}-vnode-provider", self.namespace());
+        let text = text.replace("module-vnode-provider", &own);
+        let is_right = |part: &&str| part.contains("\nkind: ClusterRole") || part.contains("\nkind: Role");
+        let rights: Vec<&str> = text.split("\n---\n").filter(is_right).collect();
+        self.apply_anywhere(&rights.join("\n---\n")).await;
+        let user = format!("system:serviceaccount:{}:{own}", self.namespace());
+        self.start(name, shared::client_as(&user).await, None, |_| {}).await;
     }
 
     /// Starts a VNode provider that finds bases only by what they announce over HTTP; gives the tunnel's address.
@@ -80,11 +94,11 @@ impl World {
         let listener = TcpListener::bind(TUNNEL).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let open = Open { listener, token_file, trust: TunnelTrust::Pod };
-        self.start(name, Some(open), |settings| settings.discover = None).await;
+        self.start(name, shared::client().await, Some(open), |settings| settings.discover = None).await;
         address
     }
 
-    async fn start(&self, name: &str, tunnel: Option<Open>, change: impl FnOnce(&mut Settings)) {
+    async fn start(&self, name: &str, client: Client, tunnel: Option<Open>, change: impl FnOnce(&mut Settings)) {
         let bounds = Bounds {
             connect: Duration::from_secs(1),
             query: Duration::from_secs(1),
@@ -95,7 +109,7 @@ impl World {
         };
         let metrics = Arc::new(Metrics::new());
         let ground = Ground {
-            ops: Ops::new(shared::client().await, 32, Arc::clone(&metrics), name.to_owned()),
+            ops: Ops::new(client, 32, Arc::clone(&metrics), name.to_owned()),
             agents: Arc::new(Arklet::new(bounds).expect("an HTTP client")),
             metrics,
             readiness: Arc::new(Readiness::new()),
@@ -189,6 +203,12 @@ impl World {
         let leases: Api<Lease> = Api::namespaced(self.client(), "kube-node-lease");
         let found = leases.get_opt(vnode).await.expect("a Lease or none");
         found.map(|lease| serde_json::to_value(lease).expect("JSON"))
+    }
+
+    /// Waits until a base's VNode has no Lease any more: nothing is left of it then.
+    pub async fn until_no_lease(&self, base: &BasePod) {
+        let look = || async { self.vnode_lease(base).await.map_or(Ok(()), |lease| Err(format!("{}", lease["spec"]))) };
+        self.eventually(SOON, "its Lease is gone", look).await;
     }
 
     /// Waits until exactly so many VNodes are Ready and there are no others.

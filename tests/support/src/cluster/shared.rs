@@ -64,6 +64,13 @@ pub(super) async fn client() -> Client {
     module_controller::runtime::client::connect(None).await.expect("KUBECONFIG names a cluster")
 }
 
+/// A client with connections of its own that has a user's rights and no others.
+pub(super) async fn client_as(user: &str) -> Client {
+    let mut config = kube::Config::infer().await.expect("KUBECONFIG names a cluster");
+    config.auth_info.impersonate = Some(user.to_owned());
+    module_controller::runtime::client::build(config).expect("a client")
+}
+
 /// The repository.
 pub(super) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
