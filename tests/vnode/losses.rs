@@ -78,7 +78,7 @@ fn a_base_pod_that_is_deleted_takes_its_vnode_along() {
         assert_eq!(text(&nodes[0], "/metadata/name"), vnode_name(&world, &now[0]));
         let there = |vpods: &[Value]| vpods.len() == 1 && is_ready(&vpods[0]) && on(&world, &now[0])(&vpods[0]);
         world.until_vpods("one, on the new base", there).await;
-        assert!(world.vnode_lease(&pods[0]).await.is_none(), "the Lease of the old one stays");
+        world.until_no_lease(&pods[0]).await;
     });
 }
 
@@ -180,9 +180,7 @@ fn what_ended_while_no_provider_ran_is_cleared_away() {
 
         let nodes = world.until_vnodes(1).await;
         assert_eq!(text(&nodes[0], "/metadata/name"), vnode_name(&world, &left[0]));
-        let released =
-            || async { world.vnode_lease(lost).await.map_or(Ok(()), |lease| Err(format!("{}", lease["spec"]))) };
-        world.eventually(SOON, "its Lease is gone too", released).await;
+        world.until_no_lease(lost).await;
     });
 }
 
