@@ -24,6 +24,9 @@
 //! | Service | the module's Service |
 //! | base | labels of base pods |
 //!
+//! The VNode provider ([`vnode`]), a role of its own, writes the Nodes of bases and their Leases, the status of the pods on
+//! them and the end of those that were told to end, and the replicas of peer Deployments.
+//!
 //! # Invariants
 //!
 //! - At most one version of a biz on a base; two only while `install_then_uninstall` is under way. At rest every biz

@@ -8,7 +8,7 @@
 //! cut: whoever asks gets it until the API server itself has said that it isn't there.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,6 +19,9 @@ use crate::domain::vnode::{
     order::{self, Write},
     vpod::VPod,
 };
+
+/// How many pods are remembered that are gone: more than can end while one event is under way.
+const ENDED: usize = 16_384;
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -42,6 +45,10 @@ struct Inner {
     fading: BTreeSet<String>,
     /// Watches that were listed to their end at least once.
     complete: BTreeSet<usize>,
+    /// UIDs of pods that are gone, the latest: a watch may still tell what they were before.
+    ended: HashSet<String>,
+    /// The same, oldest first.
+    ended_order: VecDeque<String>,
 }
 
 /// What has to be looked at after a change.
@@ -107,6 +114,9 @@ impl Pods {
         let key = key_of(&pod);
         let (vnode, version) = (pod.vnode().to_owned(), pod.version());
         let mut inner = self.inner();
+        if pod.metadata.uid.as_ref().is_some_and(|uid| inner.ended.contains(uid)) {
+            return Changed::default();
+        }
         let sources = match inner.entries.get_mut(&key) {
             Some(known) => {
                 known.sources.extend(source);
@@ -157,6 +167,7 @@ impl Pods {
     /// A pod of this UID isn't in the cluster: the API server said so.
     pub fn gone(&self, key: &Key, uid: &str) -> Changed {
         let mut inner = self.inner();
+        inner.end(uid);
         match inner.entries.get(key) {
             Some(entry) if entry.pod.uid == uid => {
                 let changed = Changed::at(&entry.vnode);
@@ -195,6 +206,17 @@ impl Pods {
 }
 
 impl Inner {
+    fn end(&mut self, uid: &str) {
+        if self.ended.insert(uid.to_owned()) {
+            self.ended_order.push_back(uid.to_owned());
+        }
+        if self.ended_order.len() > ENDED
+            && let Some(oldest) = self.ended_order.pop_front()
+        {
+            self.ended.remove(&oldest);
+        }
+    }
+
     fn insert(&mut self, key: Key, entry: Entry) {
         if let (Some(group), true) = (group_of(&entry.pod), counts_as_ready(&entry.pod)) {
             self.ready.entry(group).or_default().insert(entry.pod.uid.clone(), entry.vnode.clone());
@@ -298,6 +320,17 @@ mod tests {
         assert_eq!(pods.gone(&key("a"), "another"), Changed::default());
         assert_eq!(pods.gone(&key("a"), "u-a"), Changed::at("vnode.a.dev"));
         assert!(names(&pods, "vnode.a.dev").is_empty() && pods.stray(&key("a")).is_none());
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back_with_a_late_event() {
+        let pods = Pods::new("dev", 1);
+        pods.apply(Some(0), pod("a", "vnode.a.dev", 1, true));
+        pods.gone(&key("a"), "u-a");
+        assert_eq!(pods.apply(Some(0), pod("a", "vnode.a.dev", 9, true)), Changed::default());
+        let mut successor = pod("a", "vnode.a.dev", 10, false);
+        successor.metadata.uid = Some("u-next".into());
+        assert_eq!(pods.apply(Some(0), successor), Changed::at("vnode.a.dev"));
     }
 
     #[test]

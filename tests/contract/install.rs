@@ -103,7 +103,7 @@ async fn monitoring_renders() {
 #[tokio::test]
 async fn the_samples_are_good() {
     in_namespace(Policy::On, |space| async move {
-        for file in ["moduledeployment", "base-deployment", "hpa", "base-hpa"] {
+        for file in ["moduledeployment", "base-deployment", "hpa", "base-hpa", "vpods"] {
             let path = format!("config/samples/{file}.yaml");
             let said = space.kubectl(&["apply", "--server-side", "-f", &path]).await;
             assert!(said.ok && said.err.is_empty(), "{}", said.err);
