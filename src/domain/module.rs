@@ -203,7 +203,9 @@ fn plan_leaving(view: &ModuleView<'_>, since: i64, now: i64) -> ModulePlan {
     if owes_nothing || view.drop_directly {
         return ModulePlan { release: true, ..quiet(None, Phase::Terminating) };
     }
-    let drain = if view.was_active { view.drain } else { 0 };
+    // The label may have been on for a moment that no status tells of.
+    let had_traffic = view.label_on || view.label_off_since.is_some_and(|off| off >= since);
+    let drain = if view.was_active || had_traffic { view.drain } else { 0 };
     let off_since = view.label_off_since.unwrap_or(since).max(since.min(now));
     let traffic_elsewhere = !view.label_on || view.successor_active;
     let drained = traffic_elsewhere && now >= off_since.saturating_add(drain);

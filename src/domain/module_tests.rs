@@ -139,6 +139,18 @@ fn a_refused_uninstall_is_said_at_once() {
 }
 
 #[test]
+fn what_had_traffic_drains_also_where_no_status_tells_of_it() {
+    // Active, and in the Service, for less than it takes to be written.
+    let leaving = ModuleView { deleting: Some(NOW), drain: 5_000, label_on: true, successor_active: true, ..view() };
+    let drained = |view: &ModuleView<'_>, now| plan_module(view, now).wish == Some(WishKind::Leave { drained: true });
+    assert!(!drained(&leaving, NOW + 4_999) && drained(&leaving, NOW + 5_000));
+    let off = ModuleView { label_on: false, successor_active: false, label_off_since: Some(NOW + 200), ..leaving };
+    assert!(!drained(&off, NOW + 5_199) && drained(&off, NOW + 5_200));
+    // What went off before the deletion was another Module's.
+    assert!(drained(&ModuleView { label_off_since: Some(NOW - 1), ..off }, NOW));
+}
+
+#[test]
 fn a_silent_agent_blocks_the_deletion_and_says_so() {
     let blocked = ModuleView { deleting: Some(NOW - 20_000), told: silent(Verdict::Unknown, NOW - 90_000), ..view() };
     let plan = plan_module(&blocked, NOW);
