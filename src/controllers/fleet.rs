@@ -262,7 +262,7 @@ pub fn is_stuck(module: &Module) -> bool {
 }
 
 /// Counts the Modules of `set`; `alive` says whether a base pod, by its UID, is there and not ending. Which of them are
-/// covered by a newer revision, [`covered`] tells.
+/// covered by a newer revision, [`covered`] tells, and which stand by it [`standing_by`].
 pub fn count(set: &ModuleReplicaSet, modules: &[Arc<Module>], alive: impl Fn(&str) -> bool) -> SetCounts {
     let mut counts = SetCounts { desired: set.desired(), ..SetCounts::default() };
     for module in modules {
@@ -283,12 +283,20 @@ pub fn count(set: &ModuleReplicaSet, modules: &[Arc<Module>], alive: impl Fn(&st
 
 /// How many of `old`, Modules of an older revision, stand on a base where one of `newest` is available.
 pub fn covered(old: &[Arc<Module>], newest: &[Arc<Module>]) -> u32 {
-    let serves = |module: &&Arc<Module>| !is_leaving(module) && phase_of(module) == Some(Phase::Available);
-    let serving: BTreeSet<&str> = newest.iter().filter(serves).filter_map(|module| index::base_uid(module)).collect();
-    let stands_by = |module: &&Arc<Module>| {
-        !is_leaving(module) && index::base_uid(module).is_some_and(|base| serving.contains(base))
-    };
-    u32::try_from(old.iter().filter(stands_by).count()).unwrap_or(u32::MAX)
+    beside(old, newest, Phase::Available)
+}
+
+/// How many of `old` stand on a base where one of `newest` is in its soak.
+pub fn standing_by(old: &[Arc<Module>], newest: &[Arc<Module>]) -> u32 {
+    beside(old, newest, Phase::Completing)
+}
+
+fn beside(old: &[Arc<Module>], newest: &[Arc<Module>], phase: Phase) -> u32 {
+    let is = |module: &&Arc<Module>| !is_leaving(module) && phase_of(module) == Some(phase);
+    let bases: BTreeSet<&str> = newest.iter().filter(is).filter_map(|module| index::base_uid(module)).collect();
+    let stands =
+        |module: &&Arc<Module>| !is_leaving(module) && index::base_uid(module).is_some_and(|base| bases.contains(base));
+    u32::try_from(old.iter().filter(stands).count()).unwrap_or(u32::MAX)
 }
 
 /// Bases on which a deployment is (ready, available), whatever the revision. A base in its soak whose old version

@@ -24,6 +24,9 @@ pub struct SetCounts {
     pub upgrading: u32,
     /// Of an older revision: those of them on a base where the newest revision is available. They serve nobody any more.
     pub covered: u32,
+    /// Of an older revision: those of them on a base where the newest revision is active and has yet to become available.
+    /// They stand by to be switched back to.
+    pub standing_by: u32,
 }
 
 impl SetCounts {
@@ -35,6 +38,11 @@ impl SetCounts {
     /// Ordered and not available.
     fn unavailable(self) -> u32 {
         self.desired - self.kept_available()
+    }
+
+    /// Of those: what doesn't even stand by.
+    fn useless(self) -> u32 {
+        self.unavailable().saturating_sub(self.standing_by)
     }
 }
 
@@ -79,7 +87,8 @@ pub fn plan_rollout(desired: u32, target: u32, strategy: &Strategy, sets: &Sets)
     let old_total = old_total.min(ordered_old.max(desired - target));
     // An unfinished revision's instances hold up the newest, so they must not be left with the old ones' share.
     // Nor are they given more: every look would undo the last.
-    let held_up: u32 = unfinished(sets).map(|set| set.unavailable()).sum();
+    // What stands by a soak of the newest holds nothing up.
+    let held_up: u32 = unfinished(sets).map(|set| set.useless()).sum();
     let hold = held_up > 0 || heir(&sets.old).is_some_and(|heir| is_unfinished(&sets.old, heir));
     let old_total = if hold { old_total.min(ordered_old - held_up) } else { old_total };
     // A superseded instance beside its available successor leaves, also where other bases are missing for the rest.
@@ -139,8 +148,8 @@ fn next_new(desired: u32, target: u32, ordered_old: u32, strategy: &Strategy, se
     }
 }
 
-/// Shares `total` out to the old sets: what isn't available goes first (from the newest of them back, because that
-/// is the unfinished one), then the oldest; growth goes to the newest that has something available.
+/// Shares `total` out to the old sets: what neither is available nor stands by goes first (from the newest of them back,
+/// because that is the unfinished one), then the oldest; growth goes to the newest that has something available.
 fn share_out(total: u32, old: &[SetCounts]) -> Vec<u32> {
     let mut shares = first_shares(total, old);
     // What was ordered away and has become available since stays in the place of one that isn't.
@@ -166,7 +175,7 @@ fn first_shares(total: u32, old: &[SetCounts]) -> Vec<u32> {
     }
     let mut cut = ordered - total;
     for (index, set) in old.iter().enumerate().rev() {
-        let part = cut.min(set.unavailable());
+        let part = cut.min(set.useless());
         shares[index] -= part;
         cut -= part;
     }
@@ -286,6 +295,18 @@ mod tests {
         // One version a base at a time: it stands where the third one is to come.
         let old = [set(2, 2, 2), SetCounts { live: 0, ..set(0, 0, 1) }];
         assert_eq!(next("uninstall_then_install", 3, 3, set(0, 0, 0), &old), (0, vec![2, 0]));
+    }
+
+    #[test]
+    fn what_stands_by_a_soak_of_the_newest_is_no_leftover() {
+        // Of three bases the newest serves on one, and is in its soak on one with the first and one with the second.
+        let old = [SetCounts { standing_by: 1, ..set(1, 0, 1) }; 2];
+        assert_eq!(next("install_then_uninstall", 3, 3, set(3, 1, 3), &old), (3, vec![1, 1]));
+        // Once the first one's base is through, that one goes.
+        let old = [SetCounts { covered: 1, ..set(1, 0, 1) }, SetCounts { standing_by: 1, ..set(1, 0, 1) }];
+        assert_eq!(next("install_then_uninstall", 3, 3, set(3, 2, 3), &old), (3, vec![0, 1]));
+        let waiting = [set(1, 0, 1), set(1, 0, 1)];
+        assert_eq!(next("install_then_uninstall", 3, 3, set(3, 1, 3), &waiting), (3, vec![1, 0]));
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
             fleet::count(&set, &of_set, |base| alive.contains(base) || !is_gone(context, namespace, base, &of_set));
         if newest.as_ref() != Some(&set.name_any()) {
             counts.covered = fleet::covered(&of_set, &of_newest);
+            counts.standing_by = fleet::standing_by(&of_set, &of_newest);
         } else {
             restarted = fleet::restarted(&set, &of_set);
         }

@@ -39,6 +39,7 @@ impl World {
             let mut counts = fleet::count(object, modules_of_set, |uid| self.is_alive(uid));
             let newer = newest.filter(|&newest| newest != index).map(|newest| &modules[newest]);
             counts.covered = newer.map_or(0, |newer| fleet::covered(modules_of_set, newer));
+            counts.standing_by = newer.map_or(0, |newer| fleet::standing_by(modules_of_set, newer));
             SetView { object, counts }
         });
         let all: Vec<_> = modules.iter().flatten().cloned().collect();
