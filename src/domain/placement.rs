@@ -384,9 +384,14 @@ impl<'a> Planner<'a> {
             if !hopeless {
                 continue;
             }
-            let Some(base) = self.best_free_base() else { return };
-            self.place(set, &base, true);
-            self.result.delete.push((set, placed.module.clone()));
+            if let Some(base) = self.best_free_base() {
+                self.place(set, &base, true);
+                self.result.delete.push((set, placed.module.clone()));
+            } else if !placed.stuck {
+                // A stuck one says so itself.
+                *self.result.unplaced.entry(set).or_default() += 1;
+                self.explain_refusals();
+            }
         }
     }
 

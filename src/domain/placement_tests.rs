@@ -164,6 +164,18 @@ fn a_version_is_tried_beside_one_that_serves_and_what_it_covers_leaves_first() {
 }
 
 #[test]
+fn a_new_module_that_waits_behind_one_that_stays_is_told_to_be_without_a_base() {
+    let modules = || vec![placed(0, "a", true), placed(1, "a", false)];
+    let placement = plan_placement(&fleet(STRICT, &[1, 1], modules(), vec![base("a", 1)]));
+    assert_eq!((created(&placement), deleted(&placement)), (vec![], vec![]));
+    assert_eq!(placement.unplaced, BTreeMap::from([(1, 1)]));
+    assert_eq!(placement.explain(), "1 base: 1 with the module already");
+    // Its turn comes by itself where the old one is ordered away.
+    let comes = plan_placement(&fleet(STRICT, &[0, 1], modules(), vec![base("a", 1)]));
+    assert_eq!(comes.unplaced, BTreeMap::new());
+}
+
+#[test]
 fn an_old_module_that_serves_nobody_is_replaced_first() {
     let bases = vec![base("a", 1), base("b", 1)];
     let old = vec![placed(0, "a", true), placed(0, "b", false)];
