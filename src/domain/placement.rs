@@ -417,11 +417,23 @@ impl<'a> Planner<'a> {
                 && self.bases.get(placed.base.as_str()).is_some_and(|base| base.emptied)
         };
         let leaving: Vec<&Placed> = self.fleet.modules.iter().filter(emptied).collect();
+        let nobody_comes = !self.is_any_coming() && self.best_free_base().is_none();
         for placed in leaving {
-            if !self.result.unplaced.is_empty() || self.can_spare(placed, self.fleet.floor) {
+            if nobody_comes || self.can_spare(placed, self.fleet.floor) {
                 self.result.delete.push((set, placed.module.clone()));
             }
         }
+    }
+
+    /// Whether a base is about to serve that doesn't yet: it gets a Module, or has one that isn't available so far.
+    fn is_any_coming(&self) -> bool {
+        let serves = |base: &str| {
+            self.fleet.modules.iter().any(|placed| placed.base == base && placed.available && !placed.leaving)
+        };
+        let comes = |placed: &Placed| {
+            !placed.leaving && !placed.available && !placed.stuck && self.stays(&placed.base) && !serves(&placed.base)
+        };
+        self.result.create.iter().any(|(_, base)| !serves(base)) || self.fleet.modules.iter().any(comes)
     }
 
     /// Whether the old Module on the same base stays although the new one waits for its end: others of its set went in
@@ -573,6 +585,16 @@ struct Rank {
     class: Class,
     crowding: i64,
     youngest: i64,
+}
+
+/// In peer mode, how many instances there can be: bases that carry one of the deployment's Modules, by their UIDs, and
+/// aren't ending, plus those that could take one.
+pub fn peers(bases: &[Base], carrying: &BTreeSet<&str>) -> u32 {
+    let counts = |base: &&Base| match base.closed {
+        Some(Ineligible::Ending) => false,
+        _ => carrying.contains(base.uid.as_str()) || base.refusal().is_none(),
+    };
+    u32::try_from(bases.iter().filter(counts).count()).unwrap_or(u32::MAX)
 }
 
 /// Whether two Modules of one replica set share a base: the invariant S3 that tests check.

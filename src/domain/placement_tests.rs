@@ -355,6 +355,29 @@ fn a_base_that_is_to_be_emptied_is_replaced_first_where_another_can_take_its_mod
 }
 
 #[test]
+fn a_base_that_is_to_be_emptied_keeps_what_serves_until_the_new_version_that_comes_elsewhere_does() {
+    let emptied = Base { closed: Some(Ineligible::Ending), emptied: true, ..base("a", 1) };
+    let of = |available: bool| {
+        let modules = vec![placed(0, "a", true), placed(1, "b", available)];
+        let fleet = fleet(BESIDE, &[1, 1], modules, vec![emptied.clone(), base("b", 1)]);
+        plan_placement(&Fleet { total: Some(1), floor: 1, restart_floor: 0, ..fleet })
+    };
+    // The old revision finds no place any more; that alone is no reason to take the only one that serves.
+    assert_eq!((of(false).unplaced.contains_key(&0), deleted(&of(false))), (true, vec![]));
+    assert_eq!(deleted(&of(true)), ["m0-a"]);
+}
+
+#[test]
+fn a_base_that_is_to_be_emptied_holds_no_release_up_where_bases_are_missing() {
+    // The old revision has as many as it should on bases that stay, although that one stands beside its successor.
+    let emptied = Base { closed: Some(Ineligible::Ending), emptied: true, ..base("a", 1) };
+    let modules = vec![placed(0, "a", true), placed(0, "b", false), placed(1, "b", true)];
+    let fleet = fleet(BESIDE, &[1, 1], modules, vec![emptied, base("b", 1)]);
+    let placement = plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: 1, ..fleet });
+    assert_eq!((placement.unplaced.len(), deleted(&placement)), (0, vec!["m0-a"]));
+}
+
+#[test]
 fn a_base_with_two_versions_takes_no_third() {
     let modules = vec![placed(0, "a", true), placed(1, "a", false)];
     let placement = plan_placement(&fleet(BESIDE, &[1, 1, 1], modules, vec![base("a", 1)]));
