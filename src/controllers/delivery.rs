@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::{context::Context, error::Error, fleet};
@@ -182,7 +182,13 @@ async fn create(context: &Context, module: &Module) -> Result<(), Error> {
             Ok(())
         }
         // Ours, from before a stale cache, or somebody else's: the watch shows the first, and a later look the second.
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            if error.is_refused() {
+                let note = format!("{error}; kubectl apply -k config/virtual-pods lets the operator make pods");
+                context.ops.publish(&module.object_ref(&()), true, "FailedCreate", "Reconcile", note).await;
+            }
+            Err(error.into())
+        }
     }
 }
 

@@ -139,6 +139,18 @@ async fn the_role_is_as_wide_as_it_must_be() {
     reviewed("config/rbac", "module-deployment", "-controller-manager", RIGHTS).await;
 }
 
+/// The right to make pods comes apart, for those who want Modules to be pods.
+#[tokio::test]
+async fn pods_are_made_only_where_that_was_asked_for() {
+    let objects = documents(&rendered("config/virtual-pods").await);
+    let roles = of_kind(&objects, "ClusterRole");
+    assert_eq!(roles.len(), 1);
+    assert_eq!(roles[0]["rules"], json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["create"] }]));
+    let bound = of_kind(&objects, "ClusterRoleBinding");
+    assert_eq!(bound[0]["subjects"][0]["name"], "module-deployment-controller-manager");
+    assert_eq!(bound[0]["roleRef"]["name"], roles[0]["metadata"]["name"]);
+}
+
 /// As much for the VNode provider's.
 #[tokio::test]
 async fn the_vnode_providers_role_is_as_wide_as_it_must_be() {
@@ -183,6 +195,7 @@ may  anywhere moduledeployments/finalizers.koupleless.io  update
 may  anywhere modulereplicasets/finalizers.koupleless.io  update
 may  anywhere modules/finalizers.koupleless.io            update
 may  anywhere pods                                        get list watch patch delete
+may  anywhere pods/status                                 patch
 may  anywhere deployments.apps                            get list watch
 may  anywhere nodes                                       get list watch
 may  anywhere services                                    get list watch create update patch delete
