@@ -16,7 +16,7 @@ use crate::{
         gate::{self, Aged},
         module::Phase,
         names,
-        placement::{Base, Fleet, Ineligible, Placed, Wanted},
+        placement::{self, Base, Fleet, Ineligible, Placed, Wanted},
         policy::{SchedulingPolicy, Strategy},
         rollout::SetCounts,
         slot::BizState,
@@ -142,16 +142,11 @@ fn closed(pod: &BasePod, cordoned: bool) -> Option<Ineligible> {
     }
 }
 
-/// In peer mode, how many instances there can be: bases that carry one of the deployment's `modules` and aren't ending, plus
-/// eligible ones.
+/// In peer mode, how many instances there can be, with these Modules of the deployment.
 pub fn peers(places: &[Base], modules: &[Arc<Module>]) -> u32 {
     // One that leaves counts too: it may only be restarted there, and D mustn't shrink for that.
     let carrying: BTreeSet<&str> = modules.iter().filter_map(|module| index::base_uid(module)).collect();
-    let counts = |place: &&Base| {
-        let stays = place.closed != Some(Ineligible::Ending);
-        stays && (carrying.contains(place.uid.as_str()) || place.refusal().is_none())
-    };
-    u32::try_from(places.iter().filter(counts).count()).unwrap_or(u32::MAX)
+    placement::peers(places, &carrying)
 }
 
 /// The deployment's replica sets and Modules on its bases; `total` is D.

@@ -1,13 +1,13 @@
 //! The search: breadth first, each state once, so that what is found broken is found by a shortest path.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::{
     events::{Config, Event, Model, Told},
     plans::Plans,
     rules::{self, Broken, Rule},
-    state::{Base, Place, Set, Shown, State, Status, VERSIONS},
+    slots::Slots,
+    state::{Base, Flag, HashSet, Place, Set, Shown, State, Status, VERSIONS},
 };
 
 /// What one search came to.
@@ -29,20 +29,24 @@ struct Search<'a> {
     known: HashSet<Rc<State>>,
     /// States from which a time of calm is known to end well.
     good: HashSet<State>,
+    /// The same where bases that aren't ready stay so.
+    good_unready: HashSet<State>,
 }
 
 /// Every state that can be reached, until a rule is broken.
-pub fn explore(config: Config, plans: &mut Plans) -> Found {
-    let mut search =
-        Search { model: Model { config, plans }, nodes: Vec::new(), known: HashSet::new(), good: HashSet::new() };
+pub fn explore(config: Config, plans: &mut Plans, slots: &mut Slots) -> Found {
+    let mut search = Search {
+        model: Model::new(config, plans, slots),
+        nodes: Vec::new(),
+        known: HashSet::default(),
+        good: HashSet::default(),
+        good_unready: HashSet::default(),
+    };
     for state in [at_rest(&config, 1), nothing_yet(&config)] {
-        // Prompt, the operator has looked before anything else can happen: nothing but trouble would make it look.
-        let looked = if config.slow { Ok(state.clone()) } else { search.model.settle(state.clone(), false) };
-        search.add(state.clone(), None);
-        match looked {
-            Ok(looked) => search.add(looked, None),
+        match search.model.begin(state.clone()) {
+            Ok(state) => search.add(state, None),
             Err(broken) => {
-                let path = format!("    {state}");
+                let path = format!("    {state}: BROKEN");
                 return Found { states: 1, transitions: 0, broken: Some((broken, path)) };
             }
         }
@@ -50,7 +54,7 @@ pub fn explore(config: Config, plans: &mut Plans) -> Found {
     let (mut next, mut transitions) = (0, 0);
     while next < search.nodes.len() {
         let state = Rc::clone(&search.nodes[next].state);
-        if let Err(broken) = search.ends_well(&state) {
+        if let Err(broken) = search.ends_well(&state, false).and_then(|()| search.ends_well(&state, true)) {
             let path = search.path(next, None);
             return Found { states: search.nodes.len(), transitions, broken: Some((broken, path)) };
         }
@@ -77,18 +81,21 @@ impl Search<'_> {
         }
     }
 
-    /// Liveness: from here on without trouble.
-    fn ends_well(&mut self, from: &State) -> Result<(), Broken> {
+    /// Liveness: from here on without trouble. Bases that aren't ready become so, unless `unready`.
+    fn ends_well(&mut self, from: &State, unready: bool) -> Result<(), Broken> {
+        if unready && !from.bases.iter().any(|base| base.is(Flag::Unready)) {
+            return Ok(());
+        }
         // What is left to go wrong makes no difference where nothing does.
         let mut state = State { budget: 0, ..from.clone() };
         let mut way = Vec::new();
-        while !self.good.contains(&state) {
+        while !(if unready { &self.good_unready } else { &self.good }).contains(&state) {
             way.push(state.clone());
-            let next = self.model.calm(state.clone())?;
+            let next = self.model.calm(state.clone(), unready)?;
             if next == state {
-                let unplaced = self.model.plans.placement(&state, false).unplaced;
+                let unplaced = self.model.unplaced(&state);
                 let told = |broken: Broken| Broken { why: format!("{}; the end is {state}", broken.why), ..broken };
-                rules::end(&self.model.config, &state, unplaced).map_err(told)?;
+                rules::end(&state, unplaced).map_err(told)?;
                 break;
             }
             if way.len() > 100 {
@@ -96,7 +103,7 @@ impl Search<'_> {
             }
             state = next;
         }
-        self.good.extend(way);
+        (if unready { &mut self.good_unready } else { &mut self.good }).extend(way);
         Ok(())
     }
 
@@ -122,6 +129,7 @@ fn begin(config: &Config) -> State {
         bases: vec![Base::default(); usize::from(config.desired + config.spare)],
         sets: [Set::default(); VERSIONS],
         status: Status::default(),
+        terms: config.terms,
         version: 0,
         desired: config.desired,
         confirm: 0,
@@ -139,12 +147,21 @@ fn nothing_yet(config: &Config) -> State {
 /// The first version runs on all bases but the spare ones, and the user has just asked for `version`.
 fn at_rest(config: &Config, version: u8) -> State {
     let mut state = State { version, ..begin(config) };
-    let there = Place { here: true, leaving: false, available: true, installed: true, active: true };
+    let there = Place {
+        here: true,
+        available: true,
+        installed: true,
+        active: true,
+        noted: config.extras.drain,
+        served: config.extras.drain,
+        ..Place::default()
+    };
     for base in state.bases.iter_mut().take(usize::from(config.desired)) {
         *base = base.with(0, there);
+        base.set(Flag::Labelled, true);
     }
     state.sets[0] = Set { exists: true, desired: config.desired, number: 1, name: 1, baseline: 0 };
-    let batch = config.batches.clamp(1, config.desired.max(1));
+    let batch = config.terms.batches.clamp(1, config.desired.max(1));
     state.status = Status { revision: 1, batch, shown: Shown::Completed, ..Status::default() };
     state.sort();
     state

@@ -1,10 +1,11 @@
 //! The operator's own plans, asked about a state of the model; their answers as single writes.
 //!
-//! Everything here is translation: a state becomes the objects that `plan_deployment`, `plan_placement` and
-//! `plan_slot` look at, their answer becomes the writes that a shell would make, in the order in which it makes them.
-//! No decision may be made or repeated here. Answers are remembered, because many states look alike to a plan.
+//! Everything here is translation: a state becomes the objects that `plan_deployment` and `plan_placement` look at,
+//! their answer becomes the writes that a shell would make, in the order in which it makes them. What goes on at a base
+//! is in [`super::slots`]. No decision may be made or repeated here. Answers are remembered, because many states look
+//! alike to a plan.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeSet;
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, Time},
@@ -12,24 +13,22 @@ use k8s_openapi::{
 };
 use serde_json::json;
 
-use super::{
-    events::Config,
-    state::{Base, Place, Resume, Set, Shown, State, Status, VERSIONS},
-};
+use super::state::{Base, Flag, HashMap, Place, Resume, Set, Shown, State, Status, Terms, VERSIONS};
 use crate::{
     api::{
-        ModuleDeployment, ModuleReplicaSet, ReleaseStatus,
+        IntOrString, ModuleDeployment, ModuleReplicaSet, OperationStrategy, ReleaseStatus,
         keys::{annotation, label},
     },
     domain::{
         deployment::{self, Reports, SetView, View, plan_deployment},
         placement::{self, Fleet, Placed, Wanted, plan_placement},
-        policy::{SchedulingPolicy, Strategy},
+        policy::{SchedulingPolicy, Strategy, UpgradePolicy},
+        replicas::PEER,
         rollout::SetCounts,
-        slot::{BizState, History, Observation, Step, Wish, WishKind, plan_slot},
     },
 };
 
+/// Seconds.
 const NOW: i64 = 1_700_000_000;
 /// A base that has as many modules as it may have; nothing of it is part of a state, for nothing ever changes on it.
 pub const FULL: &str = "full";
@@ -37,7 +36,11 @@ pub const FULL: &str = "full";
 /// One write of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    Confirm(u8),
+    /// The deployment's own fields, in one patch.
+    Own {
+        confirm: Option<u8>,
+        scale: Option<u8>,
+    },
     Change {
         set: usize,
         desired: Option<u8>,
@@ -66,13 +69,18 @@ pub enum Write {
 #[derive(PartialEq, Eq, Hash)]
 struct DeploymentKey {
     sets: [Set; VERSIONS],
-    counts: [[u8; 4]; VERSIONS],
+    counts: [[u8; 5]; VERSIONS],
     status: Status,
     spec: (u8, u8, u8, bool),
+    terms: Terms,
+    peers: u8,
 }
 
 /// What of a state `plan_placement` sees.
-type PlacementKey = (Vec<Base>, [Set; VERSIONS], u8, bool);
+type PlacementKey = (Vec<Base>, [(bool, u8, u8); VERSIONS], u8, bool, Fleetwide);
+
+/// What of a strategy it sees.
+type Fleetwide = (UpgradePolicy, u8);
 
 /// What the placement says to each set, and how many it can't place.
 #[derive(Clone, Debug, Default)]
@@ -81,40 +89,42 @@ pub struct Places {
     pub unplaced: u32,
 }
 
-/// The plans for one deployment, whose strategy never changes.
+/// The plans for one deployment.
 pub struct Plans {
-    pub strategy: Strategy,
+    /// Whether it has as many instances as there are bases.
+    peer: bool,
+    /// Whether there is a soak.
+    soak: bool,
     deployment: ModuleDeployment,
     set: ModuleReplicaSet,
     selector: LabelSelector,
     deployments: HashMap<DeploymentKey, Vec<Write>>,
     placements: HashMap<PlacementKey, Places>,
-    steps: HashMap<(Base, [u8; VERSIONS]), Option<Told>>,
 }
 
-/// A version, and what an agent is told about it.
-pub type Told = (usize, Deed);
-
-/// What an agent can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    Install,
-    Switch,
-    Uninstall,
+fn operation_strategy(terms: &Terms) -> OperationStrategy {
+    OperationStrategy {
+        upgrade_policy: Some(terms.policy.as_str().to_owned()),
+        batch_count: Some(i32::from(terms.batches)),
+        use_beta: Some(terms.beta),
+        need_confirm: Some(terms.confirm),
+        gray_time_between_batch_seconds: Some(if terms.gray { 60 } else { 0 }),
+        max_unavailable: Some(IntOrString::Int(i64::from(terms.max_unavailable))),
+        ..OperationStrategy::default()
+    }
 }
 
 impl Plans {
-    pub fn new(config: &Config) -> Self {
-        let strategy = json!({
-            "upgradePolicy": config.policy, "batchCount": config.batches, "useBeta": config.beta,
-            "needConfirm": config.confirm, "grayTimeBetweenBatchSeconds": if config.gray { 60 } else { 0 },
-            "maxUnavailable": config.max_unavailable,
-        });
-        let deployment: ModuleDeployment = serde_json::from_value(json!({
+    pub fn new(peer: bool, soak: bool) -> Self {
+        let replicas = if peer { PEER } else { 1 };
+        let deployment = serde_json::from_value(json!({
             "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment",
-            "metadata": {"name": "d", "namespace": "n", "uid": "ud", "annotations": {annotation::SCALE_BASELINE: "1"}},
+            "metadata": {
+                "name": "d", "namespace": "n", "uid": "ud",
+                "annotations": {annotation::SCALE_BASELINE: replicas.to_string()},
+            },
             "spec": {
-                "baseDeploymentName": "base", "replicas": 1, "operationStrategy": strategy,
+                "baseDeploymentName": "base", "replicas": replicas,
                 "template": {"spec": {"module": {"name": "m", "version": "1", "url": "file:///m.jar"}}},
             }
         }))
@@ -126,14 +136,19 @@ impl Plans {
         }))
         .expect("a ModuleReplicaSet");
         Self {
-            strategy: Strategy::parse(deployment.spec.operation_strategy.as_ref()),
+            peer,
+            soak,
             deployment,
             set,
             selector: LabelSelector::default(),
-            deployments: HashMap::new(),
-            placements: HashMap::new(),
-            steps: HashMap::new(),
+            deployments: HashMap::default(),
+            placements: HashMap::default(),
         }
+    }
+
+    /// Forgets what only counts for one strategy.
+    pub fn forget(&mut self) {
+        self.deployments.clear();
     }
 
     /// The writes of one look at the deployment.
@@ -141,10 +156,14 @@ impl Plans {
         let newest = state.newest();
         let counts = std::array::from_fn(|set| {
             let live = super::state::count(state.live(set));
-            [state.existing(set), live, state.available(set), state.covered(set, newest)]
+            let covered = state.beside(set, newest, |place| place.available);
+            let soaking = |place: Place| self.soak && place.active && !place.available;
+            let standing_by = state.beside(set, newest, soaking);
+            [state.existing(set), live, state.available(set), covered, standing_by]
         });
         let spec = (state.version, state.desired, state.confirm, state.paused);
-        let key = DeploymentKey { sets: state.sets, counts, status: state.status, spec };
+        let peers = if self.peer { peers(state) } else { 0 };
+        let key = DeploymentKey { sets: state.sets, counts, status: state.status, spec, terms: state.terms, peers };
         if let Some(known) = self.deployments.get(&key) {
             return known.clone();
         }
@@ -157,10 +176,10 @@ impl Plans {
         let there: Vec<usize> = (0..VERSIONS).filter(|&set| key.sets[set].exists).collect();
         let objects: Vec<ModuleReplicaSet> = there.iter().map(|&set| self.set_object(set, key.sets[set])).collect();
         let views = there.iter().zip(&objects).map(|(&set, object)| {
-            let [existing, live, available, covered] = key.counts[set].map(u32::from);
+            let [existing, live, available, covered, standing_by] = key.counts[set].map(u32::from);
             let desired = object.desired();
             let counts =
-                SetCounts { desired, existing, live, ready: available, available, covered, ..SetCounts::default() };
+                SetCounts { desired, existing, live, ready: available, available, covered, standing_by, upgrading: 0 };
             SetView { object, counts }
         });
         let deployment = self.deployment_object(key);
@@ -168,7 +187,7 @@ impl Plans {
             deployment: &deployment,
             base: deployment::Base::Present { uid: "ub", selector: &self.selector },
             sets: views.collect(),
-            reports: Reports::default(),
+            reports: Reports { peers: u32::from(key.peers), ..Reports::default() },
             watching_since: 0,
         };
         self.writes(key, plan_deployment(&view, NOW * 1000))
@@ -179,8 +198,12 @@ impl Plans {
         if plan.wake_at.is_some_and(|at| at <= NOW * 1000) {
             writes.push(Write::WakeInThePast);
         }
-        let confirm = plan.own_patch.and_then(|patch| patch["spec"]["confirmBatchNum"].as_u64());
-        writes.extend(confirm.map(|number| Write::Confirm(small(number))));
+        let own = plan.own_patch.unwrap_or_default();
+        let field = |name: &str| own["spec"][name].as_u64().map(small);
+        let (confirm, scale) = (field("confirmBatchNum"), field("scaleReplicas"));
+        if confirm.is_some() || scale.is_some() {
+            writes.push(Write::Own { confirm, scale });
+        }
         for change in plan.change {
             let named = |set: &usize| key.sets[*set].exists && change.name == set_name(key.sets[*set].name);
             let set = (0..VERSIONS).find(named).expect("a set that exists");
@@ -221,6 +244,7 @@ impl Plans {
         object.spec.scale_replicas = Some(i32::from(desired));
         object.spec.confirm_batch_num = Some(i32::from(confirm));
         object.spec.paused = Some(paused);
+        object.spec.operation_strategy = Some(operation_strategy(&key.terms));
         let module = object.spec.template.as_mut().and_then(|template| template.spec.as_mut());
         if let Some(info) = module.and_then(|spec| spec.module.as_mut()) {
             info.version = version_name(usize::from(version));
@@ -261,7 +285,10 @@ impl Plans {
     /// What the placement says to all sets. Ties between bases are broken by their names, which a state doesn't have:
     /// `reversed` gives them the other way round.
     pub fn placement(&mut self, state: &State, reversed: bool) -> Places {
-        let key = (state.bases.clone(), state.sets, state.desired, reversed);
+        let bases = state.bases.iter().map(|base| base.for_placement()).collect();
+        let sets = state.sets.map(|set| (set.exists, set.desired, set.number));
+        let fleetwide = (state.terms.policy, state.terms.max_unavailable);
+        let key = (bases, sets, state.desired, reversed, fleetwide);
         if let Some(known) = self.placements.get(&key) {
             return known.clone();
         }
@@ -276,9 +303,7 @@ impl Plans {
         let mut modules = Vec::new();
         let mut bases = vec![base_object(FULL.to_owned(), 1, Some(1))];
         for (at, base) in state.bases.iter().enumerate() {
-            let slots = u32::from(base.places().next().is_some());
-            let closed = base.is_ending().then_some(placement::Ineligible::Ending);
-            bases.push(placement::Base { closed, ..base_object(name(at), slots, Some(1)) });
+            bases.push(base_of(name(at), *base));
             modules.extend(base.places().map(|(version, place)| placed(&there, version, name(at), place)));
         }
         let total = u32::from(state.desired);
@@ -286,11 +311,14 @@ impl Plans {
             desired: u32::from(state.sets[set].desired),
             revision: u64::from(state.sets[set].number),
         };
+        let (policy, max_unavailable) = (state.terms.policy, state.terms.max_unavailable);
+        let terms = Terms { policy, max_unavailable, batches: 1, beta: false, confirm: false, gray: false };
+        let strategy = Strategy::parse(Some(&operation_strategy(&terms)));
         let answer = plan_placement(&Fleet {
-            policy: self.strategy.policy,
+            policy: strategy.policy,
             scheduling: SchedulingPolicy::Scatter,
             total: Some(total),
-            floor: total.saturating_sub(self.strategy.max_unavailable(total)),
+            floor: total.saturating_sub(strategy.max_unavailable(total)),
             restart_floor: 0,
             sets: there.iter().map(wanted).collect(),
             modules,
@@ -307,47 +335,28 @@ impl Plans {
         });
         Places { writes: create.chain(delete).collect(), unplaced: answer.unplaced.values().sum() }
     }
+}
 
-    /// What the agent of a base is told next.
-    pub fn step(&mut self, base: Base, sets: &[Set; VERSIONS]) -> Option<Told> {
-        let numbers = sets.map(|set| set.number);
-        if let Some(known) = self.steps.get(&(base, numbers)) {
-            return *known;
-        }
-        let wishes: Vec<Wish> = base.places().map(|(version, place)| self.wish(base, version, place, sets)).collect();
-        let biz = |(version, place): (usize, Place)| {
-            let state = if place.active { BizState::Active } else { BizState::Inactive };
-            place.installed.then(|| (version_name(version), state))
-        };
-        let versions: BTreeMap<String, BizState> = base.places().filter_map(biz).collect();
-        let told = plan_slot(&wishes, Observation::Known { at: NOW, versions: &versions }, &History::new(), NOW);
-        let number = |version: &str| version.parse::<usize>().map_or(0, |number| number - 1);
-        let step = match told {
-            Step::Install { version, .. } => Some((number(&version), Deed::Install)),
-            Step::Switch { version } => Some((number(&version), Deed::Switch)),
-            Step::Uninstall { version } => Some((number(&version), Deed::Uninstall)),
-            Step::Look | Step::WaitUntil(_) | Step::Idle => None,
-        };
-        self.steps.insert((base, numbers), step);
-        step
-    }
+/// A base as placement sees it.
+fn base_of(name: String, base: Base) -> placement::Base {
+    let closed = match (base.stays(), base.is(Flag::Unready)) {
+        (false, _) => Some(placement::Ineligible::Ending),
+        (true, true) => Some(placement::Ineligible::NotReady),
+        (true, false) => None,
+    };
+    let emptied = base.is(Flag::Emptied) && !base.is_ending();
+    placement::Base { closed, emptied, ..base_object(name, u32::from(base.has_any()), Some(1)) }
+}
 
-    fn wish(&self, base: Base, version: usize, place: Place, sets: &[Set; VERSIONS]) -> Wish {
-        let kind = if place.leaving { WishKind::Leave { drained: true } } else { WishKind::Run };
-        let mates = base.places().map(|(other, _)| other).filter(|&other| other != version);
-        Wish {
-            module: version_name(version),
-            owner: "d".to_owned(),
-            version: version_name(version),
-            url: "file:///m.jar".to_owned(),
-            revision: u64::from(sets[version].number),
-            created: 0,
-            policy: self.strategy.policy,
-            own_versions: (0..VERSIONS).filter(|&set| sets[set].exists).map(version_name).collect(),
-            mates: mates.map(version_name).collect(),
-            kind,
-        }
-    }
+/// How many instances a peer deployment can have.
+fn peers(state: &State) -> u8 {
+    let name = |at: usize| format!("b{at}");
+    let named = state.bases.iter().enumerate();
+    let mut bases: Vec<placement::Base> = named.clone().map(|(at, base)| base_of(name(at), *base)).collect();
+    bases.push(base_object(FULL.to_owned(), 1, Some(1)));
+    let carrying: Vec<String> = named.filter(|(_, base)| base.has_any()).map(|(at, _)| name(at)).collect();
+    let carrying: BTreeSet<&str> = carrying.iter().map(String::as_str).collect();
+    small(u64::from(placement::peers(&bases, &carrying)))
 }
 
 fn base_object(name: String, slots: u32, max_slots: Option<u32>) -> placement::Base {
@@ -411,7 +420,7 @@ fn number_in(name: &str) -> u8 {
     name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-fn version_name(version: usize) -> String {
+pub fn version_name(version: usize) -> String {
     (version + 1).to_string()
 }
 
