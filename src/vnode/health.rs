@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{provider::Provider, state::VNode};
-use crate::domain::vnode::node::Metaspace;
+use crate::{arklet::client::NoAnswer, domain::vnode::node::Metaspace};
 
 /// Between two questions at least: a vPod with many modules changes often within a moment.
 const GAP: Duration = Duration::from_secs(1);
@@ -27,7 +27,8 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
         let result = provider.agents.health(&found.id, found.at).await;
         let outcome = match &result {
             Ok(_) => "success",
-            Err(_) => "unknown",
+            Err(NoAnswer::NotSent(_)) => "not_sent",
+            Err(NoAnswer::Unknown(_)) => "unknown",
         };
         provider.called("health", outcome, began.elapsed());
         let same = vnode.state().found.as_ref().is_some_and(|now| now.id == found.id && now.at == found.at);

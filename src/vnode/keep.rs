@@ -87,7 +87,7 @@ fn decide(provider: &Provider, vnode: &VNode) -> Plan {
     (state.acts, state.reach) = (plan.acts, Some(plan.reach));
     drop(state);
     if news {
-        tracing::info!(vnode = vnode.name, acts = plan.acts, reach = ?plan.reach, "the VNode stands otherwise");
+        tracing::info!(vnode = vnode.name, acts = plan.acts, reach = ?plan.reach, "the VNode changed");
         vnode.pods_turn.notify_one();
         vnode.health_turn.notify_one();
     }

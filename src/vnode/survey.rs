@@ -57,7 +57,8 @@ pub async fn attend(provider: Arc<Provider>) {
             state.sight = state.sight.seen(found, now);
             state.lease = found.cloned();
             drop(state);
-            vnode.node_turn.notify_one();
+            // Also where the Lease is gone: then the base has to be asked whether it is there.
+            vnode.wake();
         }
         if settled {
             strangers = leftovers(&provider, &leases, strangers, now);
