@@ -10,7 +10,10 @@ use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     arklet::session::state::State,
     controllers::fleet,
-    domain::{module::Phase, slot::BizState},
+    domain::{
+        module::{Phase, UNREACHABLE_AFTER_MS},
+        slot::BizState,
+    },
     runtime::{index, kinds::BasePod},
 };
 
@@ -235,7 +238,9 @@ impl World {
             let known = modules.iter().any(|module| !fleet::is_leaving(module) && of_it(module) && available(module));
             let active =
                 |pod: &Pod| pod.biz.iter().any(|(k, state)| *state == BizState::Active && versions.contains(k));
-            let noticed = |pod: &Pod| pod.hurt_at + 4 * HEALTH <= self.now;
+            // What breaks behind an agent that doesn't answer is noticed by its silence only.
+            let silence = |pod: &Pod| if pod.mood == Mood::Hangs { UNREACHABLE_AFTER_MS } else { 0 };
+            let noticed = |pod: &Pod| pod.hurt_at + silence(pod) + 4 * HEALTH <= self.now;
             known && !seen.is_ending() && self.pod_by_uid(seen.uid()).is_none_or(|pod| active(pod) || !noticed(pod))
         };
         u32::try_from(self.seen_pods.values().filter(serves).count()).unwrap_or(0)
