@@ -242,6 +242,19 @@ impl Context {
         if matches!(change, Change::Deleted(_)) {
             self.forget_bases();
             self.wake_sharers(deployment);
+        } else {
+            self.wake_waiting_sets_of(deployment);
+        }
+    }
+
+    /// Its replica sets that wait look again: what `spec.paused` holds goes on by nothing else.
+    fn wake_waiting_sets_of(&self, deployment: &ModuleDeployment) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for set in self.sets.controlled_by(&deployment.uid().unwrap_or_default()) {
+            let key = (set.namespace().unwrap_or_default(), set.name_any());
+            if waiting.contains(&key) {
+                self.queues.sets.push_named(&key.0, &key.1);
+            }
         }
     }
 

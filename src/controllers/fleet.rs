@@ -180,7 +180,8 @@ pub fn fleet(
         scheduling: SchedulingPolicy::of(scheduling),
         total,
         floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total))),
-        restart_floor: total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total).max(1))),
+        restart_floor: (!owner.is_some_and(ModuleDeployment::is_paused))
+            .then(|| total.map_or(0, |total| total.saturating_sub(strategy.max_unavailable(total).max(1)))),
         sets: sets.iter().map(|(set, _)| wanted(set)).collect(),
         modules: modules.collect(),
         bases,

@@ -122,8 +122,8 @@ pub struct Fleet {
     pub total: Option<u32>,
     /// How many bases must stay available, where that many are: D less what may be unavailable.
     pub floor: u32,
-    /// The same for restarts, which can't do without taking one out.
-    pub restart_floor: u32,
+    /// The same for restarts, which can't do without taking one out; `None` while `spec.paused` holds them.
+    pub restart_floor: Option<u32>,
     /// The deployment's replica sets, in any order.
     pub sets: Vec<Wanted>,
     /// The deployment's Modules.
@@ -397,13 +397,14 @@ impl<'a> Planner<'a> {
 
     /// Takes Modules out that were installed before the last order to restart, as many at a time as can be spared.
     fn restart(&mut self, set: usize) {
+        let Some(floor) = self.fleet.restart_floor else { return };
         let mut outdated: Vec<&Placed> = self.live(set).into_iter().filter(|placed| placed.outdated).collect();
         outdated.sort_by_key(|placed| (placed.available, &placed.module));
         for placed in outdated {
             let ordered = self.result.delete.iter().any(|(_, module)| *module == placed.module);
             // It must come back somewhere: a base that takes nothing new keeps what it has.
             let returns = self.takes_again(&placed.base) || self.best_free_base().is_some();
-            if !ordered && returns && self.can_spare(placed, self.fleet.restart_floor) {
+            if !ordered && returns && self.can_spare(placed, floor) {
                 self.result.delete.push((set, placed.module.clone()));
             }
         }

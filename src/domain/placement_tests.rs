@@ -37,7 +37,7 @@ fn fleet(policy: UpgradePolicy, desired: &[u32], modules: Vec<Placed>, bases: Ve
         scheduling: SchedulingPolicy::Scatter,
         total: None,
         floor: 0,
-        restart_floor: 0,
+        restart_floor: Some(0),
         sets,
         modules,
         bases,
@@ -294,7 +294,7 @@ fn a_restart_takes_out_one_after_the_other_and_first_what_serves_nobody() {
     let of = |modules: Vec<Placed>| {
         let bases = vec![base("a", 1), base("b", 1), base("c", 1)];
         let fleet = fleet(BESIDE, &[3], modules, bases);
-        plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: 2, ..fleet })
+        plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: Some(2), ..fleet })
     };
     let all = of(vec![old("a", true), old("b", true), old("c", true)]);
     assert_eq!(deleted(&all), ["m0-a"]);
@@ -312,17 +312,29 @@ fn a_restart_takes_nothing_out_that_could_not_come_back() {
     let cordoned = Base { closed: Some(Ineligible::Cordoned), ..base("a", 1) };
     let of = |bases: Vec<Base>| {
         let fleet = fleet(BESIDE, &[2], vec![old("a"), placed(0, "b", true)], bases);
-        plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: 1, ..fleet })
+        plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: Some(1), ..fleet })
     };
     assert_eq!(of(vec![cordoned.clone(), base("b", 1)]), Placement::default());
     assert_eq!(deleted(&of(vec![cordoned, base("b", 1), base("c", 0)])), ["m0-a"]);
 }
 
 #[test]
+fn a_restart_takes_nothing_out_while_it_is_held() {
+    let old = |base: &str, available| Placed { outdated: true, ..placed(0, base, available) };
+    let modules = vec![old("a", false), old("b", true)];
+    let fleet = fleet(BESIDE, &[2], modules, vec![base("a", 1), base("b", 1)]);
+    let of = |restart_floor| {
+        let placement = plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor, ..fleet.clone() });
+        deleted(&placement).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((of(Some(1)), of(None)), (vec!["m0-a".to_owned()], vec![]));
+}
+
+#[test]
 fn a_restart_begins_also_where_bases_are_missing() {
     let old = |base: &str| Placed { outdated: true, ..placed(0, base, true) };
     let fleet = fleet(BESIDE, &[3], vec![old("a"), old("b")], vec![base("a", 1), base("b", 1)]);
-    let placement = plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: 1, ..fleet });
+    let placement = plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: Some(1), ..fleet });
     assert_eq!(deleted(&placement), ["m0-a"]);
 }
 
@@ -332,7 +344,7 @@ fn a_base_that_is_to_be_emptied_in_mid_release_is_not_waited_for_by_what_has_no_
     let modules = vec![placed(0, "a", true), placed(0, "d", true), placed(1, "b", true), placed(1, "d", true)];
     let bases = vec![emptied, base("b", 1), base("d", 1)];
     let fleet = fleet(BESIDE, &[1, 3], modules, bases);
-    let placement = plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: 2, ..fleet });
+    let placement = plan_placement(&Fleet { total: Some(3), floor: 3, restart_floor: Some(2), ..fleet });
     assert_eq!(placement.unplaced.len(), 1);
     assert!(deleted(&placement).contains(&"m0-a"), "{placement:?}");
 }
@@ -341,7 +353,12 @@ fn a_base_that_is_to_be_emptied_in_mid_release_is_not_waited_for_by_what_has_no_
 fn a_base_that_is_to_be_emptied_is_replaced_first_where_another_can_take_its_modules() {
     let emptied = |name: &str| Base { closed: Some(Ineligible::Ending), emptied: true, ..base(name, 1) };
     let of = |modules: Vec<Placed>, bases: Vec<Base>| {
-        plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: 1, ..fleet(BESIDE, &[2], modules, bases) })
+        plan_placement(&Fleet {
+            total: Some(2),
+            floor: 2,
+            restart_floor: Some(1),
+            ..fleet(BESIDE, &[2], modules, bases)
+        })
     };
     let (a, b) = (placed(0, "a", true), placed(0, "b", true));
     let begins = of(vec![a.clone(), b.clone()], vec![emptied("a"), base("b", 1), base("c", 0)]);
@@ -360,7 +377,7 @@ fn a_base_that_is_to_be_emptied_keeps_what_serves_until_the_new_version_that_com
     let of = |available: bool| {
         let modules = vec![placed(0, "a", true), placed(1, "b", available)];
         let fleet = fleet(BESIDE, &[1, 1], modules, vec![emptied.clone(), base("b", 1)]);
-        plan_placement(&Fleet { total: Some(1), floor: 1, restart_floor: 0, ..fleet })
+        plan_placement(&Fleet { total: Some(1), floor: 1, restart_floor: Some(0), ..fleet })
     };
     // The old revision finds no place any more; that alone is no reason to take the only one that serves.
     assert_eq!((of(false).unplaced.contains_key(&0), deleted(&of(false))), (true, vec![]));
@@ -373,7 +390,7 @@ fn a_base_that_is_to_be_emptied_holds_no_release_up_where_bases_are_missing() {
     let emptied = Base { closed: Some(Ineligible::Ending), emptied: true, ..base("a", 1) };
     let modules = vec![placed(0, "a", true), placed(0, "b", false), placed(1, "b", true)];
     let fleet = fleet(BESIDE, &[1, 1], modules, vec![emptied, base("b", 1)]);
-    let placement = plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: 1, ..fleet });
+    let placement = plan_placement(&Fleet { total: Some(2), floor: 2, restart_floor: Some(1), ..fleet });
     assert_eq!((placement.unplaced.len(), deleted(&placement)), (0, vec!["m0-a"]));
 }
 

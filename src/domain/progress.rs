@@ -52,6 +52,8 @@ pub struct Facts<'a> {
     pub release: Option<&'a Release>,
     /// `spec.paused` keeps a changed template from becoming a revision.
     pub held: bool,
+    /// `spec.paused` as it stands.
+    pub paused: bool,
     /// `spec.confirmBatchNum` as it stands.
     pub confirm: u32,
     /// The revision that runs instead, after a release was rolled back.
@@ -81,6 +83,7 @@ impl<'a> Facts<'a> {
             newest_name: None,
             release: None,
             held: false,
+            paused: view.deployment.is_paused(),
             confirm: view.deployment.spec.confirm_batch_num.and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
             back: None,
             deadline: None,
@@ -177,6 +180,10 @@ fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'stat
     }
     match release.progress {
         Progress::Aborted => (ConditionStatus::False, "RolledBack", why_rolled_back(facts)),
+        Progress::Completed if let Some(done) = facts.restarting.filter(|_| facts.paused) => {
+            let message = format!("spec.paused holds the restart: {done} of {} restarted", facts.desired);
+            (ConditionStatus::Unknown, "DeploymentPaused", message)
+        }
         Progress::Completed if let Some(done) = facts.restarting => {
             (ConditionStatus::True, "Restarting", format!("{done} of {} restarted", facts.desired))
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rig::cluster::{Kind, SOON, World, condition, module, scenario, text};
+use rig::{
+    arklet_sim::Behaviour,
+    cluster::{Kind, SOON, World, condition, module, scenario, text},
+};
 use serde_json::{Value, json};
 
 async fn label(world: &World, kind: Kind, name: &str, label: &str) {
@@ -149,5 +152,40 @@ fn a_paused_deployment_restarts_when_it_goes_on() {
         };
         world.eventually(SOON, "the restart", look).await;
         world.completed("nap").await;
+    });
+}
+
+#[test]
+fn a_pause_holds_a_restart_under_way_and_the_rest_follows_when_it_goes_on() {
+    scenario("restart_then_pause", |world| async move {
+        let pods = world.bases(3).await;
+        world.deployed(&module("halt").replicas(3)).await;
+        world.jar("halt", "1.0.0", Behaviour::ok().slow(Duration::from_millis(500)));
+        let installs = || pods.iter().map(|pod| world.installs(pod, "halt")).sum::<usize>();
+
+        world.change("halt", restart("1")).await;
+        world
+            .eventually(SOON, "the first base is reinstalled", || async {
+                if installs() > 3 { Ok(()) } else { Err(format!("{} installs", installs())) }
+            })
+            .await;
+        world.change("halt", json!({ "paused": true })).await;
+        let held = world.until_condition("halt", "Progressing", "Unknown", "DeploymentPaused").await;
+        assert!(text(&held, "/message").contains("holds the restart"), "{held}");
+        world.until_serving(&pods, "halt", "1.0.0", 3).await;
+        let done = installs();
+        assert!(done < 6, "{done} installs before the pause was seen");
+        world
+            .always(Duration::from_secs(2), "nothing more is reinstalled", || async {
+                if installs() == done { Ok(()) } else { Err(format!("{} installs", installs())) }
+            })
+            .await;
+
+        world.change("halt", json!({ "paused": false })).await;
+        world.until_condition("halt", "Progressing", "True", "NewReplicaSetAvailable").await;
+        assert_eq!(installs(), 6);
+        for pod in &pods {
+            assert_eq!((world.installs(pod, "halt"), world.uninstalls(pod, "halt")), (2, 1), "{}", pod.name);
+        }
     });
 }

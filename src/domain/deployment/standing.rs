@@ -91,7 +91,7 @@ pub fn deadline(view: &View<'_>, course: &Course, release: &Release, restarting:
     let mark = Mark {
         revision: Some(course.asked_name.clone()),
         batch: release.batch,
-        executing: release.progress == Progress::Executing || restarting.is_some(),
+        executing: release.progress == Progress::Executing || (restarting.is_some() && !view.deployment.is_paused()),
         updated: counts.live,
         ready: counts.ready,
         available: counts.available,

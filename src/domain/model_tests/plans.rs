@@ -319,7 +319,7 @@ impl Plans {
             scheduling: SchedulingPolicy::Scatter,
             total: Some(total),
             floor: total.saturating_sub(strategy.max_unavailable(total)),
-            restart_floor: 0,
+            restart_floor: Some(0),
             sets: there.iter().map(wanted).collect(),
             modules,
             bases,
