@@ -14,6 +14,7 @@ pub mod module;
 pub mod module_deployment;
 pub mod module_replica_set;
 pub mod module_template;
+pub mod reasons;
 pub mod vkeys;
 
 pub use condition::{Condition, ConditionStatus};
@@ -27,3 +28,4 @@ pub use module_replica_set::{ModuleReplicaSet, ModuleReplicaSetSpec, ModuleRepli
 pub use module_template::{
     ModuleInfo, ModuleTemplate, ModuleTemplateMetadata, ModuleTemplateSpec, ModuleTemplateSpecInner,
 };
+pub use reasons::Reason;

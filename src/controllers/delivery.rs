@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{context::Context, error::Error, fleet};
 use crate::{
     api::{
-        Delivery, Module, ModuleReplicaSet,
+        Delivery, Module, ModuleReplicaSet, Reason,
         keys::{annotation, label},
     },
     domain::{
@@ -185,7 +185,7 @@ async fn create(context: &Context, module: &Module) -> Result<(), Error> {
         Err(error) => {
             if error.is_refused() {
                 let note = format!("{error}; kubectl apply -k config/virtual-pods lets the operator make pods");
-                context.ops.publish(&module.object_ref(&()), true, "FailedCreate", "Reconcile", note).await;
+                context.ops.publish(&module.object_ref(&()), true, Reason::FailedCreate, "Reconcile", note).await;
             }
             Err(error.into())
         }

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::context::Context;
 use crate::{
     api::{
-        Module, ModuleDeployment, ModuleInfo, ModuleReplicaSet,
+        Module, ModuleDeployment, ModuleInfo, ModuleReplicaSet, Reason,
         keys::{annotation, label},
     },
     domain::{
@@ -254,7 +254,7 @@ pub fn fetched_elsewhere(info: &ModuleInfo, modules: &[Arc<Module>]) -> u32 {
 /// Whether a Module waits on a slot that turned out to be somebody else's.
 pub fn is_stuck(module: &Module) -> bool {
     let reason = module.status.as_ref().and_then(|status| status.reason.as_deref());
-    matches!(reason, Some("ForeignModule" | "Conflict"))
+    Reason::ForeignModule.is(reason) || Reason::Conflict.is(reason)
 }
 
 /// Counts the Modules of `set`; `alive` says whether a base pod, by its UID, is there and not ending. Which of them are
@@ -319,7 +319,7 @@ pub fn failure(modules: &[Arc<Module>]) -> Option<(String, String)> {
     let mut by_reason: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for module in modules.iter().filter(|module| !is_leaving(module)) {
         let Some(status) = &module.status else { continue };
-        let Some(reason) = status.reason.as_deref().filter(|reason| *reason != "Superseded") else {
+        let Some(reason) = status.reason.as_deref().filter(|reason| Reason::Superseded != *reason) else {
             continue;
         };
         let base = index::base_name(module).unwrap_or("no base");

@@ -31,8 +31,9 @@ use super::{
     validation,
 };
 use crate::api::{
-    Condition, ModuleDeployment, ModuleDeploymentStatus, ModuleInfo, ModuleReplicaSet,
+    Condition, ModuleDeployment, ModuleDeploymentStatus, ModuleInfo, ModuleReplicaSet, Reason,
     keys::{annotation, finalizer, label},
+    reasons::types,
 };
 
 /// `revisionHistoryLimit` where the user said nothing (Kubernetes Deployment's default).
@@ -97,7 +98,7 @@ pub struct Reports {
 impl Reports {
     /// Reason and message of what fails.
     pub fn trouble(&self) -> Option<(&str, &str)> {
-        let refused = self.refused.as_deref().map(|why| (progress::FAILED_CREATE, why));
+        let refused = self.refused.as_deref().map(|why| (Reason::FailedCreate.as_str(), why));
         refused.or_else(|| self.failure.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str())))
     }
 }
@@ -129,7 +130,7 @@ pub struct SetChange {
 }
 
 /// Something to tell once: whether it is a warning, a reason, a sentence.
-pub type Told = (bool, &'static str, String);
+pub type Told = (bool, Reason, String);
 
 /// What follows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,14 +165,14 @@ pub fn plan_deployment(view: &View<'_>, now: i64) -> Plan {
     let module = view.deployment.module();
     let (Some(module), None) = (module, &refused) else {
         let why = refused.unwrap_or_else(|| "spec.template.spec.module is missing; name a module".to_owned());
-        return stuck(view, "InvalidSpec", why, now);
+        return stuck(view, Reason::InvalidSpec, why, now);
     };
     let Base::Present { uid, selector } = view.base else {
         let why = format!(
             "the base Deployment {} does not exist in this namespace; create it or correct spec.baseDeploymentName",
             view.deployment.spec.base_deployment_name
         );
-        return stuck(view, "BaseDeploymentNotFound", why, now);
+        return stuck(view, Reason::BaseDeploymentNotFound, why, now);
     };
     plan_live(view, module, uid, selector, now)
 }
@@ -191,13 +192,13 @@ fn renamed(view: &View<'_>) -> Option<String> {
 
 /// Nothing can be done until the user changes something: only the status says so. What runs may fail meanwhile, so it is
 /// counted on, against the last scale that was in force.
-fn stuck(view: &View<'_>, reason: &'static str, why: String, now: i64) -> Plan {
+fn stuck(view: &View<'_>, reason: Reason, why: String, now: i64) -> Plan {
     let spec = &view.deployment.spec;
     let desired = spec.scale_replicas.or(spec.replicas).and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
     let max_unavailable = Strategy::parse(spec.operation_strategy.as_ref()).max_unavailable(desired);
     let facts = Facts { desired, max_unavailable, stuck: Some((reason, &why)), ..Facts::of(view) };
     let status = progress::status(view.deployment, &facts, now);
-    let known = find_reason(&view.deployment.status, "Progressing") == Some(reason);
+    let known = find_reason(&view.deployment.status, types::PROGRESSING) == Some(reason.as_str());
     Plan { status: Some(status), events: if known { vec![] } else { vec![(true, reason, why)] }, ..Plan::default() }
 }
 
@@ -219,9 +220,9 @@ fn plan_deletion(view: &View<'_>, now: i64) -> Plan {
     let held = !finalizers.is_empty() && !finalizers.iter().any(|name| ours.contains(&name.as_str()));
     let facts = Facts { deleting: true, deleted: release && held, ..Facts::of(view) };
     let status = (!release || held).then(|| progress::status(view.deployment, &facts, now));
-    let told = find_reason(&view.deployment.status, "DeletionBlocked").is_some();
+    let told = find_reason(&view.deployment.status, types::DELETION_BLOCKED).is_some();
     let blocked = view.reports.deletion_blocked.clone().filter(|_| !told);
-    let events = blocked.map(|message| (true, "DeletionBlocked", message)).into_iter().collect();
+    let events = blocked.map(|message| (true, Reason::DeletionBlocked, message)).into_iter().collect();
     Plan { delete, release, status, events, ..Plan::default() }
 }
 
@@ -310,7 +311,7 @@ fn plan_live(view: &View<'_>, module: &ModuleInfo, base_uid: &str, selector: &La
     }
     if scaled_by_somebody(deployment, &desired) {
         let note = "spec.replicas is -1, so the number of instances follows the base pods; the scale was put back";
-        plan.events.push((true, "ScaleIgnored", note.to_owned()));
+        plan.events.push((true, Reason::ScaleIgnored, note.to_owned()));
     }
     plan
 }

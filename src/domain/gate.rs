@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::api::Reason;
+
 /// A pod of a base Deployment, as far as its age matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aged<'a> {
@@ -52,8 +54,8 @@ pub struct Gate<'a> {
 pub struct Opening {
     /// Whether the gate opens.
     pub open: bool,
-    /// One CamelCase word.
-    pub reason: &'static str,
+    /// The word.
+    pub reason: Reason,
     /// A sentence.
     pub message: String,
 }
@@ -68,14 +70,14 @@ pub fn plan_gate(gate: Gate<'_>) -> Option<Opening> {
     }
     if gate.coming.is_empty() && gate.waiting.is_empty() {
         let message = "every module that is due on this base is available".to_owned();
-        return Some(Opening { open: true, reason: "ModulesAvailable", message });
+        return Some(Opening { open: true, reason: Reason::ModulesAvailable, message });
     }
     let names: Vec<&str> = gate.waiting.iter().chain(gate.coming).map(String::as_str).collect();
     let more = names.len().saturating_sub(NAMED);
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!("waits for {}{tail}", names[..names.len() - more].join(", "));
     let known = gate.now.is_some_and(|(_, told)| told == message);
-    (!known).then_some(Opening { open: false, reason: "ModulesNotAvailable", message })
+    (!known).then_some(Opening { open: false, reason: Reason::ModulesNotAvailable, message })
 }
 
 #[cfg(test)]

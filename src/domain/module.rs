@@ -7,7 +7,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::slot::{Verdict, WishKind};
-use crate::api::{Module, ModuleInfo, ModuleStatus, module::InstalledModule};
+use crate::api::{Module, ModuleInfo, ModuleStatus, Reason, module::InstalledModule};
 
 /// An agent that hasn't answered for so long no longer counts as running its modules (milliseconds).
 pub const UNREACHABLE_AFTER_MS: i64 = 60_000;
@@ -123,8 +123,8 @@ pub struct ModuleView<'a> {
 /// Why a Module isn't available: a word for programs and a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Because {
-    /// One CamelCase word.
-    pub reason: &'static str,
+    /// The word.
+    pub reason: Reason,
     /// A sentence.
     pub message: String,
 }
@@ -159,7 +159,7 @@ impl ModulePlan {
         ModuleStatus {
             status: Some(self.phase.as_str().to_owned()),
             last_transition_time: Some(before.last_transition_time.clone().filter(|_| same).unwrap_or(now)),
-            reason: self.because.as_ref().map(|because| because.reason.to_owned()),
+            reason: self.because.as_ref().map(|because| because.reason.to_string()),
             message: self.because.as_ref().map(|because| because.message.clone()),
             installed: installed.or_else(|| before.installed.clone()),
             conditions: before.conditions.clone(),
@@ -224,7 +224,7 @@ fn plan_leaving(view: &ModuleView<'_>, since: i64, now: i64) -> ModulePlan {
         plan.wake_at = Some(plan.wake_at.map_or(write_at, |at| at.min(write_at)));
     }
     // Nobody else wakes a Module because time passes, not even one whose uninstall has failed already.
-    let reported = plan.because.as_ref().is_some_and(|because| because.reason == "DeletionBlocked");
+    let reported = plan.because.as_ref().is_some_and(|because| because.reason == Reason::DeletionBlocked);
     if let (false, Some(silent)) = (reported, view.told.as_ref().and_then(|told| told.silent_since)) {
         let at = silent.max(since) + BLOCKED_AFTER_MS;
         plan.wake_at = Some(plan.wake_at.map_or(at, |known| known.min(at)));
@@ -237,7 +237,7 @@ fn leaving_because(view: &ModuleView<'_>, since: i64, now: i64) -> Option<Becaus
     let silent_for = told.silent_since.map_or(0, |silent| now - silent.max(since));
     if silent_for >= BLOCKED_AFTER_MS {
         return Some(Because {
-            reason: "DeletionBlocked",
+            reason: Reason::DeletionBlocked,
             message: format!(
                 "the agent of base pod {} does not answer ({}), so the module cannot be uninstalled; delete the pod, \
                  or label this Module koupleless.io/delete-module-directly=true to drop it without uninstalling",
@@ -248,7 +248,7 @@ fn leaving_because(view: &ModuleView<'_>, since: i64, now: i64) -> Option<Becaus
     }
     match &told.verdict {
         Verdict::Failed(error) => {
-            Some(Because { reason: "UninstallFailed", message: format!("uninstalling failed: {error}") })
+            Some(Because { reason: Reason::UninstallFailed, message: format!("uninstalling failed: {error}") })
         }
         _ => None,
     }
@@ -262,7 +262,7 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
     let because = |reason, message: String| Some(Because { reason, message });
     let silent = |told: &Told| {
         because(
-            "AgentUnreachable",
+            Reason::AgentUnreachable,
             format!(
                 "the agent of base pod {} does not answer: {}",
                 view.base_name,
@@ -290,14 +290,14 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
             running(view, Phase::Upgrading, told.since, None, now)
         }
         Verdict::Failed(error) => {
-            let why = because("InstallFailed", error.clone());
+            let why = because(Reason::InstallFailed, error.clone());
             running(view, Phase::Upgrading, told.since, why, now)
         }
         Verdict::Held(reason, message) => {
-            running(view, Phase::Pending, told.since, because(reason, message.clone()), now)
+            running(view, Phase::Pending, told.since, because(*reason, message.clone()), now)
         }
         Verdict::Superseded => {
-            let why = because("Superseded", "a newer version is active on this base".to_owned());
+            let why = because(Reason::Superseded, "a newer version is active on this base".to_owned());
             // No news by itself: the one that took its place is.
             let write_at = told.since + WRITE_AFTER_MS;
             let write = now >= write_at || view.phase == Some(Phase::Pending);
@@ -305,12 +305,13 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
             ModulePlan { because: why, write, wake_at, ..quiet(Some(WishKind::Run), Phase::Pending) }
         }
         Verdict::Contested(owner) => {
-            let why = because("Conflict", format!("the ModuleDeployment {owner} has this module on this base already"));
+            let why =
+                because(Reason::Conflict, format!("the ModuleDeployment {owner} has this module on this base already"));
             running(view, Phase::Pending, told.since, why, now)
         }
         Verdict::Foreign(version) => {
             let why = because(
-                "ForeignModule",
+                Reason::ForeignModule,
                 format!("the base runs version {version} of this module, which no Module declares; it is left alone"),
             );
             running(view, Phase::Pending, told.since, why, now)

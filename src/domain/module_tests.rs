@@ -45,7 +45,7 @@ fn phases_follow_the_verdict() {
     ] {
         let plan = plan_module(&ModuleView { told: told(verdict.clone(), old), label_on: true, ..view() }, NOW);
         assert_eq!((plan.phase, plan.write), (phase, true), "{verdict:?}");
-        assert_eq!(plan.because.map(|because| because.reason), reason, "{verdict:?}");
+        assert_eq!(plan.because.map(|because| because.reason.as_str()), reason, "{verdict:?}");
         assert_eq!((plan.wish, plan.delete, plan.release), (Some(WishKind::Run), false, false), "{verdict:?}");
     }
 }
@@ -133,7 +133,7 @@ fn a_refused_uninstall_is_said_at_once() {
     for told in [told(refused.clone(), NOW), silent(refused, NOW - 5_000)] {
         let plan = plan_module(&ModuleView { deleting: Some(NOW - 2_000), told, ..view() }, NOW);
         let because = plan.because.expect("a reason");
-        assert_eq!((because.reason, plan.release, plan.write), ("UninstallFailed", false, true));
+        assert_eq!((because.reason.as_str(), plan.release, plan.write), ("UninstallFailed", false, true));
         assert!(because.message.contains("busy"), "{}", because.message);
     }
 }
@@ -155,7 +155,7 @@ fn a_silent_agent_blocks_the_deletion_and_says_so() {
     let blocked = ModuleView { deleting: Some(NOW - 20_000), told: silent(Verdict::Unknown, NOW - 90_000), ..view() };
     let plan = plan_module(&blocked, NOW);
     let because = plan.because.expect("a reason");
-    assert_eq!((because.reason, plan.release, plan.write), ("DeletionBlocked", false, true));
+    assert_eq!((because.reason.as_str(), plan.release, plan.write), ("DeletionBlocked", false, true));
     for part in ["base-1", "delete the pod", "delete-module-directly=true", "connection refused"] {
         assert!(because.message.contains(part), "{part}: {}", because.message);
     }

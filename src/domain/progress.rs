@@ -13,27 +13,11 @@ use super::{
     release::{Progress, Release},
 };
 use crate::api::{
-    Condition, ConditionStatus, ModuleDeployment, ModuleDeploymentStatus, ReleaseStatus,
+    Condition, ConditionStatus, ModuleDeployment, ModuleDeploymentStatus, Reason, ReleaseStatus,
     condition::{clear, set},
     keys::annotation,
+    reasons::types,
 };
-
-/// The condition types that a ModuleDeployment can carry.
-pub mod types {
-    /// Enough instances are available.
-    pub const AVAILABLE: &str = "Available";
-    /// The newest revision is coming, or has come.
-    pub const PROGRESSING: &str = "Progressing";
-    /// Some instance can't be installed or placed.
-    pub const REPLICA_FAILURE: &str = "ReplicaFailure";
-    /// The Service is as wanted.
-    pub const SERVICE_READY: &str = "ServiceReady";
-    /// The deletion waits for somebody.
-    pub const DELETION_BLOCKED: &str = "DeletionBlocked";
-}
-
-/// Reason of [`types::REPLICA_FAILURE`] where the API server refuses to create an object, as on a Kubernetes ReplicaSet.
-pub const FAILED_CREATE: &str = "FailedCreate";
 
 /// What the status is made from.
 #[derive(Clone, Debug)]
@@ -69,7 +53,7 @@ pub struct Facts<'a> {
     /// Nothing of it is left.
     pub deleted: bool,
     /// Nothing can be done, for this reason.
-    pub stuck: Option<(&'static str, &'a str)>,
+    pub stuck: Option<(Reason, &'a str)>,
 }
 
 impl<'a> Facts<'a> {
@@ -131,20 +115,20 @@ pub fn status(deployment: &ModuleDeployment, facts: &Facts<'_>, now: i64) -> Mod
 
 fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Time) {
     if let Some((reason, why)) = facts.stuck {
-        set(conditions, types::PROGRESSING, ConditionStatus::False, reason, why, now);
+        set(conditions, types::PROGRESSING, ConditionStatus::False, reason.as_str(), why, now);
     } else if let Some(release) = facts.release {
         let (status, reason, message) = progressing(facts, release);
-        set(conditions, types::PROGRESSING, status, reason, message, now);
+        set(conditions, types::PROGRESSING, status, reason.as_str(), message, now);
     }
     if !facts.deleting {
         let available = facts.reports.bases_available;
         let least = facts.desired.saturating_sub(facts.max_unavailable);
         let (enough, reason) = match available >= least {
-            true => (ConditionStatus::True, "MinimumReplicasAvailable"),
-            false => (ConditionStatus::False, "MinimumReplicasUnavailable"),
+            true => (ConditionStatus::True, Reason::MinimumReplicasAvailable),
+            false => (ConditionStatus::False, Reason::MinimumReplicasUnavailable),
         };
         let message = format!("{available} of {} available", facts.desired);
-        set(conditions, types::AVAILABLE, enough, reason, message, now);
+        set(conditions, types::AVAILABLE, enough, reason.as_str(), message, now);
     }
     match facts.reports.trouble() {
         Some((reason, message)) if !facts.deleting => {
@@ -160,51 +144,60 @@ fn write_conditions(conditions: &mut Vec<Condition>, facts: &Facts<'_>, now: &Ti
     }
     match &facts.reports.deletion_blocked {
         Some(message) => {
-            set(conditions, types::DELETION_BLOCKED, ConditionStatus::True, "AgentUnreachable", message, now);
+            set(
+                conditions,
+                types::DELETION_BLOCKED,
+                ConditionStatus::True,
+                Reason::AgentUnreachable.as_str(),
+                message,
+                now,
+            );
         }
         None => clear(conditions, types::DELETION_BLOCKED),
     }
 }
 
-fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, &'static str, String) {
+fn progressing(facts: &Facts<'_>, release: &Release) -> (ConditionStatus, Reason, String) {
     let name = facts.newest_name.unwrap_or_default();
     let batch = format!("batch {} of {}", release.batch, release.batches);
     if facts.held {
         let message = "spec.paused holds the new template back; set it to false to release it".to_owned();
-        return (ConditionStatus::Unknown, "DeploymentPaused", message);
+        return (ConditionStatus::Unknown, Reason::DeploymentPaused, message);
     }
     if let Some(deadline) = facts.deadline.filter(|deadline| deadline.exceeded) {
         let what = facts.restarting.map_or(batch, |done| format!("the restart ({done} of {})", facts.desired));
         let message = format!("{name}: {what} has made no progress for {} s{}", deadline.seconds, cause(facts));
-        return (ConditionStatus::False, "ProgressDeadlineExceeded", message);
+        return (ConditionStatus::False, Reason::ProgressDeadlineExceeded, message);
     }
     match release.progress {
-        Progress::Aborted => (ConditionStatus::False, "RolledBack", why_rolled_back(facts)),
+        Progress::Aborted => (ConditionStatus::False, Reason::RolledBack, why_rolled_back(facts)),
         Progress::Completed if let Some(done) = facts.restarting.filter(|_| facts.paused) => {
             let message = format!("spec.paused holds the restart: {done} of {} restarted", facts.desired);
-            (ConditionStatus::Unknown, "DeploymentPaused", message)
+            (ConditionStatus::Unknown, Reason::DeploymentPaused, message)
         }
         Progress::Completed if let Some(done) = facts.restarting => {
-            (ConditionStatus::True, "Restarting", format!("{done} of {} restarted", facts.desired))
+            (ConditionStatus::True, Reason::Restarting, format!("{done} of {} restarted", facts.desired))
         }
-        Progress::Completed => {
-            (ConditionStatus::True, "NewReplicaSetAvailable", format!("{name} is available{}", fetched_before(facts)))
-        }
+        Progress::Completed => (
+            ConditionStatus::True,
+            Reason::NewReplicaSetAvailable,
+            format!("{name} is available{}", fetched_before(facts)),
+        ),
         Progress::WaitingForConfirmation => {
-            (ConditionStatus::Unknown, "WaitingForConfirmation", what_to_confirm(facts, release))
+            (ConditionStatus::Unknown, Reason::WaitingForConfirmation, what_to_confirm(facts, release))
         }
         Progress::Paused if release.held => {
-            (ConditionStatus::Unknown, "DeploymentPaused", "spec.paused holds the release".to_owned())
+            (ConditionStatus::Unknown, Reason::DeploymentPaused, "spec.paused holds the release".to_owned())
         }
         Progress::Paused if !release.batch_complete => {
             let message = format!("{batch} is no longer available everywhere; the next one waits for that");
-            (ConditionStatus::True, "BatchPause", message)
+            (ConditionStatus::True, Reason::BatchPause, message)
         }
         Progress::Paused => {
-            (ConditionStatus::True, "BatchPause", format!("{batch} is available; the next one follows by itself"))
+            (ConditionStatus::True, Reason::BatchPause, format!("{batch} is available; the next one follows by itself"))
         }
         Progress::Init | Progress::Executing | Progress::Terminating | Progress::Terminated => {
-            (ConditionStatus::True, "ReplicaSetUpdated", format!("{name}: {batch} is under way"))
+            (ConditionStatus::True, Reason::ReplicaSetUpdated, format!("{name}: {batch} is under way"))
         }
     }
 }

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::policy::UpgradePolicy;
+use crate::api::Reason;
 
 /// How soon a biz that is starting, or whose agent reported a conflict, is looked at again (milliseconds).
 pub const LOOK_AGAIN_MS: i64 = 1_000;
@@ -157,7 +158,7 @@ pub enum Verdict {
     /// The last try failed.
     Failed(String),
     /// Something outside keeps it from being tried: a word for programs, a sentence for people.
-    Held(&'static str, String),
+    Held(Reason, String),
     /// Another deployment's Module holds the slot.
     Contested(String),
     /// The base has a version that no Module declares.

@@ -24,7 +24,7 @@ use super::{
     vnode::status::VPodStatus,
 };
 use crate::api::{
-    Module, ModuleInfo,
+    Module, ModuleInfo, Reason,
     keys::{self, label},
     vkeys::{self, component, older, taint},
 };
@@ -117,7 +117,7 @@ pub fn told(view: &View<'_>, leaving: bool, now: i64) -> Told {
             None if view.was_running => {
                 Told { silent_since: Some(view.watching_since), silence: Some(missing()), ..told(Verdict::Unknown) }
             }
-            None => told(Verdict::Held("VirtualNodeMissing", missing())),
+            None => told(Verdict::Held(Reason::VirtualNodeMissing, missing())),
             Some(_) if view.was_running && !view.blocked => told(Verdict::Unknown),
             Some(_) => told(Verdict::Waiting),
         };
@@ -144,7 +144,7 @@ fn verdict(view: &View<'_>, pod: Seen<'_>, now: i64) -> Verdict {
     }
     if let Some(scheduled) = pod.status.condition("PodScheduled").filter(|scheduled| scheduled.status == "False") {
         let why = scheduled.message.clone().unwrap_or_else(|| "the scheduler says no reason".to_owned());
-        return Verdict::Held("Unschedulable", why);
+        return Verdict::Held(Reason::Unschedulable, why);
     }
     let Some(container) = pod.status.container(view.biz) else {
         let adopted = view.was_running && now < pod.created + ADOPTED_WITHIN_MS;

@@ -57,7 +57,7 @@ fn a_status_becomes_what_a_conversation_would_tell() {
     for (name, status, verdict) in [
         ("ready", ready(), Verdict::Active),
         ("nothing said yet", status(json!({})), Verdict::Installing),
-        ("no node takes it", unschedulable, Verdict::Held("Unschedulable", "0/3 nodes are available".to_owned())),
+        ("no node takes it", unschedulable, Verdict::Held(Reason::Unschedulable, "0/3 nodes are available".to_owned())),
         ("resolved", waiting("RESOLVED", ""), Verdict::Installing),
         ("deactivated", waiting("Deactivated", "later"), Verdict::Inactive),
         ("broken, by the Go V2", waiting("BROKEN", "no bean"), failed("no bean")),
@@ -90,7 +90,7 @@ fn a_node_that_is_not_ready_says_nothing_about_its_modules() {
 fn without_a_vpod_it_is_missing_on_its_way_or_gone() {
     let verdict = |view: View<'_>, leaving| told(&view, leaving, NOW).verdict;
     let missing = "no virtual node stands for base pod base-1".to_owned();
-    assert_eq!(verdict(view(None, None), false), Verdict::Held("VirtualNodeMissing", missing));
+    assert_eq!(verdict(view(None, None), false), Verdict::Held(Reason::VirtualNodeMissing, missing));
     assert_eq!(verdict(view(None, None), true), Verdict::Released);
     let ran = told(&View { was_running: true, ..view(None, None) }, false, NOW);
     assert_eq!((ran.verdict, ran.silent_since), (Verdict::Unknown, Some(7)), "it is left in its Service");

@@ -15,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 use super::metrics::{ApiResource, ApiResult, ApiVerb, Metrics};
+use crate::api::Reason;
 
 /// The field manager of every write, and the reporter of every Event.
 pub const MANAGER: &str = "module-controller";
@@ -280,10 +281,17 @@ impl Ops {
     }
 
     /// Publishes an Event. One that can't be published is logged: nothing may depend on it.
-    pub async fn publish(&self, regarding: &ObjectReference, warning: bool, reason: &str, action: &str, note: String) {
+    pub async fn publish(
+        &self,
+        regarding: &ObjectReference,
+        warning: bool,
+        reason: Reason,
+        action: &str,
+        note: String,
+    ) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             note: Some(bounded(note)),
             action: action.to_owned(),
             secondary: None,
@@ -292,7 +300,7 @@ impl Ops {
         let result = match published {
             Ok(Ok(())) => ApiResult::Ok,
             Ok(Err(error)) => {
-                tracing::warn!(%error, reason, "an Event could not be published");
+                tracing::warn!(%error, %reason, "an Event could not be published");
                 ApiResult::Error
             }
             Err(_) => ApiResult::Timeout,

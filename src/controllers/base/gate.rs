@@ -45,7 +45,7 @@ pub async fn tend(context: &Context, pod: &BasePod) -> Result<Option<i64>, Error
     let written = json!({ "metadata": { "uid": pod.uid() }, "status": { "conditions": [{
         "type": keys::MODULES_READY,
         "status": if opening.open { "True" } else { "False" },
-        "reason": opening.reason,
+        "reason": opening.reason.as_str(),
         "message": opening.message,
         "lastTransitionTime": timestamp(now),
     }] } });

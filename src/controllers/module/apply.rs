@@ -4,7 +4,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::{
-    api::{Module, keys::finalizer::ALLOCATE_POD},
+    api::{Module, Reason, keys::finalizer::ALLOCATE_POD},
     controllers::{context::Context, error::Error},
     domain::{merge, module::ModulePlan},
     runtime::clock::timestamp,
@@ -49,9 +49,9 @@ async fn write_status(context: &Context, module: &Module, plan: ModulePlan, url:
     context.wake_owners(module);
     // An edge: another reason or another cause, never the same again.
     let news = plan.because.filter(|because| {
-        before.reason.as_deref() != Some(because.reason) || before.message.as_deref() != Some(&because.message)
+        before.reason.as_deref() != Some(because.reason.as_str()) || before.message.as_deref() != Some(&because.message)
     });
-    if let Some(because) = news.filter(|because| because.reason != "Superseded") {
+    if let Some(because) = news.filter(|because| because.reason != Reason::Superseded) {
         context.ops.publish(&module.object_ref(&()), true, because.reason, "Reconcile", because.message).await;
     }
     Ok(())

@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::{
-    api::{ModuleDeployment, ModuleDeploymentStatus, ModuleReplicaSet, ReleaseStatus, keys::finalizer},
+    api::{ModuleDeployment, ModuleDeploymentStatus, ModuleReplicaSet, Reason, ReleaseStatus, keys::finalizer},
     controllers::{
         context::{Context, STATUS_PACE},
         error::Error,
@@ -164,7 +164,7 @@ async fn collided(context: &Context, deployment: &ModuleDeployment, other: &Modu
     let patched = context.ops.patch_status::<ModuleDeployment>(&namespace, &name, &patch).await?;
     context.deployments.put(patched);
     let note = format!("the ModuleReplicaSet {} belongs to somebody else; another name is taken", other.name_any());
-    context.ops.publish(&deployment.object_ref(&()), true, "NameCollision", "Reconcile", note).await;
+    context.ops.publish(&deployment.object_ref(&()), true, Reason::NameCollision, "Reconcile", note).await;
     context.queues.deployments.push_named(&namespace, &name);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use kube::ResourceExt;
 
 use crate::{
-    api::{Module, ModuleDeployment, ModuleReplicaSet, condition},
+    api::{Module, ModuleDeployment, ModuleReplicaSet, Reason, condition, reasons::types},
     controllers::{context::Context, fleet},
     domain::{
         deployment::{Base, Reports, SetView, rank},
@@ -68,7 +68,7 @@ pub fn observe(context: &Context, deployment: &ModuleDeployment, base: &BaseKey)
         }
         let conditions = set.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         unplaced = unplaced.or_else(|| {
-            let failure = condition::find(conditions, "ReplicaFailure")?;
+            let failure = condition::find(conditions, types::REPLICA_FAILURE)?;
             Some((failure.reason.clone()?, failure.message.clone()?))
         });
         modules.extend(of_set);
@@ -113,7 +113,7 @@ fn peers(context: &Context, deployment: &ModuleDeployment, base: &BaseKey, modul
 fn blocked(modules: &[Arc<Module>]) -> Option<String> {
     modules.iter().find_map(|module| {
         let status = module.status.as_ref()?;
-        let blocked = status.reason.as_deref() == Some("DeletionBlocked") && fleet::is_leaving(module);
+        let blocked = Reason::DeletionBlocked.is(status.reason.as_deref()) && fleet::is_leaving(module);
         blocked.then(|| status.message.clone().unwrap_or_default())
     })
 }

@@ -4,23 +4,21 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::{
-    api::{Condition, ConditionStatus, ModuleReplicaSet, ModuleReplicaSetStatus, condition},
+    api::{
+        Condition, ConditionStatus, ModuleReplicaSet, ModuleReplicaSetStatus, Reason, condition,
+        reasons::types::REPLICA_FAILURE,
+    },
     controllers::{
         context::{Context, Unplaced},
         error::Error,
         fleet,
     },
-    domain::{
-        merge,
-        progress::{FAILED_CREATE, types::REPLICA_FAILURE},
-    },
+    domain::merge,
     runtime::clock::timestamp,
 };
 
 /// Counts are written at most once in this time (milliseconds). Only people read them: the deployment counts Modules.
 const COUNTS_PACE: i64 = 2_000;
-/// Its reason where bases are missing.
-const INSUFFICIENT_BASES: &str = "InsufficientBases";
 
 /// Why Modules are missing.
 pub enum Missing {
@@ -32,15 +30,16 @@ pub enum Missing {
 
 impl Missing {
     /// Reason and message of the condition for `set`, which has `live` Modules.
-    fn told(&self, set: &ModuleReplicaSet, live: u32) -> (&'static str, String) {
+    fn told(&self, set: &ModuleReplicaSet, live: u32) -> (Reason, String) {
         let wanted = set.desired();
         match self {
             Self::Unplaced(Unplaced { count, why, .. }) => {
-                (INSUFFICIENT_BASES, format!("{count} of {wanted} Modules find no base: {why}"))
+                (Reason::InsufficientBases, format!("{count} of {wanted} Modules find no base: {why}"))
             }
-            Self::Refused(why) => {
-                (FAILED_CREATE, format!("{live} of {wanted} Modules exist; the API server refuses another: {why}"))
-            }
+            Self::Refused(why) => (
+                Reason::FailedCreate,
+                format!("{live} of {wanted} Modules exist; the API server refuses another: {why}"),
+            ),
         }
     }
 }
@@ -81,7 +80,7 @@ fn status(
     before: &ModuleReplicaSetStatus,
     missing: Option<&Missing>,
     now: i64,
-) -> (ModuleReplicaSetStatus, Option<(&'static str, String)>) {
+) -> (ModuleReplicaSetStatus, Option<(Reason, String)>) {
     let modules = context.modules.of_set(&set.namespace().unwrap_or_default(), &set.name_any());
     let counts = fleet::count(set, &modules, |_| true);
     let number = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
@@ -90,11 +89,18 @@ fn status(
     let told = missing.map(|missing| missing.told(set, counts.live));
     match &told {
         Some((reason, message)) => {
-            condition::set(&mut conditions, REPLICA_FAILURE, ConditionStatus::True, reason, message, &timestamp(now));
+            condition::set(
+                &mut conditions,
+                REPLICA_FAILURE,
+                ConditionStatus::True,
+                reason.as_str(),
+                message,
+                &timestamp(now),
+            );
         }
         None => condition::clear(&mut conditions, REPLICA_FAILURE),
     }
-    let news = told.filter(|(reason, _)| known.as_deref() != Some(*reason));
+    let news = told.filter(|(reason, _)| known.as_deref() != Some(reason.as_str()));
     let status = ModuleReplicaSetStatus {
         replicas: number(counts.live),
         current_replicas: number(counts.live),

@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{context::Context, error::Error};
 use crate::{
-    api::ModuleDeployment,
+    api::{ModuleDeployment, Reason},
     domain::{
         names,
         service::{Claim, ServicePlan, claim, clashes, plan_service},
@@ -51,13 +51,13 @@ fn verdict(plan: &ServicePlan, asks: bool, clash: bool, module: &str) -> Option<
     let name = names::service(module);
     match plan {
         ServicePlan::Foreign if asks => Some((
-            "ForeignService".to_owned(),
+            Reason::ForeignService.to_string(),
             format!(
                 "a Service {name} exists that does not belong to this module; it is left alone: delete or rename it"
             ),
         )),
         _ if asks && clash => Some((
-            "PortClash".to_owned(),
+            Reason::PortClash.to_string(),
             format!("an older ModuleDeployment of {module} publishes {name} with other ports; use the same ports"),
         )),
         _ => None,

@@ -4,9 +4,9 @@ use kube::ResourceExt;
 
 use super::{Told, View, number};
 use crate::{
-    api::{ModuleInfo, condition},
+    api::{ModuleInfo, Reason, condition, reasons::types},
     domain::{
-        progress::{FAILED_CREATE, Facts, types, what_to_confirm, why_rolled_back},
+        progress::{Facts, what_to_confirm, why_rolled_back},
         release::Progress,
     },
 };
@@ -22,28 +22,28 @@ pub fn events(view: &View<'_>, facts: &Facts<'_>, module: &ModuleInfo) -> Vec<To
     let what = format!("{} {}", module.name, module.version);
     let mut events = Vec::new();
     if !same && replaces {
-        events.push((false, "ReleaseStarted", format!("release of {what} began ({newest_name})")));
+        events.push((false, Reason::ReleaseStarted, format!("release of {what} began ({newest_name})")));
     }
     let now = release.progress;
     if word != Some(now.as_str()) && (word.is_some() || now != Progress::Completed) {
         match now {
             Progress::Completed => {
-                events.push((false, "ReleaseCompleted", format!("{what} is available on every wanted base")));
+                events.push((false, Reason::ReleaseCompleted, format!("{what} is available on every wanted base")));
             }
             Progress::WaitingForConfirmation => {
-                events.push((false, "WaitingForConfirmation", what_to_confirm(facts, release)));
+                events.push((false, Reason::WaitingForConfirmation, what_to_confirm(facts, release)));
             }
-            Progress::Aborted => events.push((true, "RolledBack", why_rolled_back(facts))),
+            Progress::Aborted => events.push((true, Reason::RolledBack, why_rolled_back(facts))),
             Progress::Init | Progress::Executing | Progress::Paused | Progress::Terminating | Progress::Terminated => {}
         }
     }
     if let Some(why) = &facts.reports.refused
         && !is_told(view)
     {
-        events.push((true, FAILED_CREATE, why.clone()));
+        events.push((true, Reason::FailedCreate, why.clone()));
     }
     if same && i64::from(release.batch) > i64::from(batch) && release.batches > 1 {
-        events.push((false, "BatchStarted", format!("batch {} of {} of {what}", release.batch, release.batches)));
+        events.push((false, Reason::BatchStarted, format!("batch {} of {} of {what}", release.batch, release.batches)));
     }
     events
 }
@@ -52,5 +52,5 @@ pub fn events(view: &View<'_>, facts: &Facts<'_>, module: &ModuleInfo) -> Vec<To
 fn is_told(view: &View<'_>) -> bool {
     let conditions = view.deployment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let failure = condition::find(conditions, types::REPLICA_FAILURE);
-    failure.is_some_and(|failure| failure.reason.as_deref() == Some(FAILED_CREATE))
+    failure.is_some_and(|failure| Reason::FailedCreate.is(failure.reason.as_deref()))
 }

@@ -10,11 +10,10 @@ use super::{
     find_reason,
 };
 use crate::{
-    api::{ModuleDeployment, ReleaseStatus, keys::annotation},
+    api::{ModuleDeployment, Reason, ReleaseStatus, keys::annotation, reasons::types},
     domain::{
         deadline::{Deadline, Mark, plan_deadline},
         policy::{Strategy, drain_seconds},
-        progress::types,
         release::{Progress, Release, Seen, Stored, Wanted, plan_release},
         replicas::Desired,
         revision::RevisionPlan,
@@ -69,7 +68,8 @@ pub fn restarting(view: &View<'_>, course: &Course, release: &Release) -> Option
 /// Whether a restart is under way by the status: overdue in a release that is complete can only be that.
 fn is_told_restarting(deployment: &ModuleDeployment) -> bool {
     let reason = find_reason(&deployment.status, types::PROGRESSING);
-    is_told(deployment, Progress::Completed) && matches!(reason, Some("Restarting" | "ProgressDeadlineExceeded"))
+    is_told(deployment, Progress::Completed)
+        && (Reason::Restarting.is(reason) || Reason::ProgressDeadlineExceeded.is(reason))
 }
 
 /// How the release, or a restart without one, gets on, against what the status says of it.

@@ -14,6 +14,7 @@ use super::{
     lease::{self, Periods, Sight},
     node::{self, Metaspace, Readiness, VBase},
 };
+use crate::api::Reason;
 
 /// The periods of a VNode (milliseconds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +189,9 @@ fn node_step(view: &View<'_>, reach: Reach, times: &Times, now: i64, wall: &Time
 
 fn readiness(reach: Reach, inactive: bool) -> Readiness {
     let (ready, reason, message) = match (reach, inactive) {
-        (Reach::Answers, false) => (true, "BaseReady", "the base's agent answers"),
-        (Reach::Answers, true) => (false, "BaseNotActivated", "the base says that it isn't activated"),
-        _ => (false, "BaseUnreachable", "the base's agent doesn't answer"),
+        (Reach::Answers, false) => (true, Reason::BaseReady, "the base's agent answers"),
+        (Reach::Answers, true) => (false, Reason::BaseNotActivated, "the base says that it isn't activated"),
+        _ => (false, Reason::BaseUnreachable, "the base's agent doesn't answer"),
     };
     Readiness { ready, reason, message: message.to_owned() }
 }

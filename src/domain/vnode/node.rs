@@ -18,7 +18,11 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 
 use crate::{
-    api::vkeys::{self, component, label, older, taint},
+    api::{
+        Reason,
+        reasons::types,
+        vkeys::{self, component, label, older, taint},
+    },
     domain::names,
 };
 
@@ -72,8 +76,8 @@ pub struct Metaspace {
 pub struct Readiness {
     /// Whether it is.
     pub ready: bool,
-    /// One CamelCase word.
-    pub reason: &'static str,
+    /// The word.
+    pub reason: Reason,
     /// A sentence.
     pub message: String,
 }
@@ -149,12 +153,12 @@ pub fn status(
 ) -> NodeStatus {
     let (capacity, allocatable) = resources(metaspace);
     let known = had.and_then(|had| had.conditions.as_deref()).unwrap_or_default();
-    let condition = |type_: &str, status: &str, reason: &str, message: &str| {
+    let condition = |type_: &str, status: &str, reason: Reason, message: &str| {
         let since = known.iter().find(|known| known.type_ == type_ && known.status == status);
         NodeCondition {
             type_: type_.to_owned(),
             status: status.to_owned(),
-            reason: Some(reason.to_owned()),
+            reason: Some(reason.to_string()),
             message: Some(message.to_owned()),
             last_heartbeat_time: Some(now.clone()),
             last_transition_time: since.and_then(|known| known.last_transition_time.clone()).or(Some(now.clone())),
@@ -167,11 +171,26 @@ pub fn status(
         capacity: Some(capacity),
         allocatable: Some(allocatable),
         conditions: Some(vec![
-            condition("Ready", ready, readiness.reason, &readiness.message),
-            condition("MemoryPressure", "False", "BaseHasSufficientMemory", "the base reports its metaspace as memory"),
-            condition("DiskPressure", "False", "BaseHasNoDiskPressure", "modules have no disk of their own"),
-            condition("PIDPressure", "False", "BaseHasSufficientPID", "modules have no processes of their own"),
-            condition("NetworkUnavailable", "False", "RouteCreated", "modules use the base's network"),
+            condition(types::READY, ready, readiness.reason, &readiness.message),
+            condition(
+                types::MEMORY_PRESSURE,
+                "False",
+                Reason::BaseHasSufficientMemory,
+                "the base reports its metaspace as memory",
+            ),
+            condition(
+                types::DISK_PRESSURE,
+                "False",
+                Reason::BaseHasNoDiskPressure,
+                "modules have no disk of their own",
+            ),
+            condition(
+                types::PID_PRESSURE,
+                "False",
+                Reason::BaseHasSufficientPID,
+                "modules have no processes of their own",
+            ),
+            condition(types::NETWORK_UNAVAILABLE, "False", Reason::RouteCreated, "modules use the base's network"),
         ]),
         ..NodeStatus::default()
     }
@@ -259,7 +278,7 @@ mod tests {
     }
 
     fn ready() -> Readiness {
-        Readiness { ready: true, reason: "BaseReady", message: "the base answers".into() }
+        Readiness { ready: true, reason: Reason::BaseReady, message: "the base answers".into() }
     }
 
     const SPACE: Metaspace = Metaspace { max: Some(134_217_728), committed: 48_955_392 };
@@ -374,7 +393,7 @@ mod tests {
         assert!(!differs(Some(&first), &again));
         let changed = |status: &NodeStatus| status.conditions.as_ref().unwrap()[0].last_transition_time.clone();
         assert_eq!(changed(&again), Some(at(100)));
-        let lost = Readiness { ready: false, reason: "BaseUnreachable", message: "no answer".into() };
+        let lost = Readiness { ready: false, reason: Reason::BaseUnreachable, message: "no answer".into() };
         let lost = status(&base(), SPACE, &lost, Some(&again), &at(500));
         assert!(differs(Some(&again), &lost));
         assert_eq!(changed(&lost), Some(at(500)));

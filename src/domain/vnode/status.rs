@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::domain::slot::{BizState, Verdict};
-
-/// Why a container waits whose module was started and another version of it took its place.
-pub const SUPERSEDED: &str = "Deactivated";
+use crate::{
+    api::{Reason, reasons::types},
+    domain::slot::{BizState, Verdict},
+};
 
 /// The part of a pod's status that is read and written.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -140,7 +140,7 @@ impl VPodStatus {
 
     /// Whether it says Ready.
     pub fn is_ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|condition| condition.status == "True")
+        self.condition(types::READY).is_some_and(|condition| condition.status == "True")
     }
 
     /// The status of a container.
@@ -164,8 +164,8 @@ pub enum ModuleState {
     Waiting {
         /// Whether the base has it.
         present: bool,
-        /// One CamelCase word.
-        reason: &'static str,
+        /// The word.
+        reason: Reason,
         /// A sentence.
         message: String,
     },
@@ -181,19 +181,22 @@ impl ModuleState {
         match (verdict, biz) {
             (Verdict::Unknown, _) => Self::Unknown,
             (Verdict::Released, None) => Self::Stopped,
-            (Verdict::Contested(namespace), _) => {
-                waiting("Conflict", format!("a pod of namespace {namespace} has this module on this base already"))
-            }
+            (Verdict::Contested(namespace), _) => waiting(
+                Reason::Conflict,
+                format!("a pod of namespace {namespace} has this module on this base already"),
+            ),
             (_, Some(BizState::Active)) => Self::Active,
             (Verdict::Foreign(version), _) => waiting(
-                "ForeignModule",
+                Reason::ForeignModule,
                 format!("the base runs version {version} of this module, which no pod declares; it is left alone"),
             ),
-            (Verdict::Superseded, _) => waiting(SUPERSEDED, "a newer version is active on this base".to_owned()),
-            (Verdict::Failed(error), None) => waiting("InstallFailed", error.clone()),
-            (Verdict::Failed(error), Some(_)) => waiting("Broken", error.clone()),
-            (_, Some(BizState::Inactive)) => waiting("Inactive", "it is about to be switched to".to_owned()),
-            (_, Some(BizState::Broken)) => waiting("Broken", "the module is BROKEN in the base".to_owned()),
+            (Verdict::Superseded, _) => {
+                waiting(Reason::Deactivated, "a newer version is active on this base".to_owned())
+            }
+            (Verdict::Failed(error), None) => waiting(Reason::InstallFailed, error.clone()),
+            (Verdict::Failed(error), Some(_)) => waiting(Reason::Broken, error.clone()),
+            (_, Some(BizState::Inactive)) => waiting(Reason::Inactive, "it is about to be switched to".to_owned()),
+            (_, Some(BizState::Broken)) => waiting(Reason::Broken, "the module is BROKEN in the base".to_owned()),
             (_, Some(BizState::Starting)) => Self::Starting,
             (_, None) => Self::Absent,
         }
@@ -201,7 +204,7 @@ impl ModuleState {
 
     /// Whether somebody should hear of it at once: it doesn't pass by itself.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Self::Waiting { reason, .. } if !matches!(*reason, SUPERSEDED | "Inactive" | "Replacing"))
+        matches!(self, Self::Waiting { reason, .. } if !matches!(reason, Reason::Deactivated | Reason::Inactive | Reason::Replacing))
     }
 
     fn is_present(&self) -> bool {
@@ -262,14 +265,14 @@ pub fn wanted(had: &VPodStatus, modules: &[Standing<'_>], place: &Place<'_>) -> 
         start_time: had.start_time.clone().or_else(|| Some(place.wall.clone())),
         container_statuses: containers,
     };
-    set_condition(&mut status, "ContainersReady", ready, reason, &message, &place.wall);
+    set_condition(&mut status, types::CONTAINERS_READY, ready, reason, &message, &place.wall);
     let open = place.gates.iter().find(|gate| had.condition(gate).is_none_or(|gate| gate.status != "True"));
     match open {
         Some(gate) if ready => {
             let message = format!("the readiness gate {gate} isn't True");
-            set_condition(&mut status, "Ready", false, "ReadinessGatesNotReady", &message, &place.wall);
+            set_condition(&mut status, types::READY, false, Reason::ReadinessGatesNotReady, &message, &place.wall);
         }
-        _ => set_condition(&mut status, "Ready", ready, reason, &message, &place.wall),
+        _ => set_condition(&mut status, types::READY, ready, reason, &message, &place.wall),
     }
     status
 }
@@ -284,19 +287,19 @@ fn because(
     unreachable: bool,
     containers: &[ContainerStatus],
     modules: &[Standing<'_>],
-) -> (&'static str, String) {
+) -> (Reason, String) {
     let names: Vec<&str> =
         modules.iter().map(|module| module.name).filter(|name| !containers_ready(containers, name)).collect();
     if ended {
-        ("PodCompleted", String::new())
+        (Reason::PodCompleted, String::new())
     } else if unreachable {
-        ("BaseUnreachable", "the base's agent doesn't answer".to_owned())
+        (Reason::BaseUnreachable, "the base's agent doesn't answer".to_owned())
     } else {
-        ("ContainersNotReady", format!("modules that aren't active: {}", names.join(", ")))
+        (Reason::ContainersNotReady, format!("modules that aren't active: {}", names.join(", ")))
     }
 }
 
-fn set_condition(status: &mut VPodStatus, type_: &str, on: bool, reason: &str, message: &str, wall: &Time) {
+fn set_condition(status: &mut VPodStatus, type_: &str, on: bool, reason: Reason, message: &str, wall: &Time) {
     let word = if on { "True" } else { "False" };
     let text = |text: &str| (!on && !text.is_empty()).then(|| text.to_owned());
     let before = status.condition(type_).filter(|known| known.status == word);
@@ -304,7 +307,7 @@ fn set_condition(status: &mut VPodStatus, type_: &str, on: bool, reason: &str, m
     let condition = PodCondition {
         type_: type_.to_owned(),
         status: word.to_owned(),
-        reason: text(reason),
+        reason: text(reason.as_str()),
         message: text(message),
         last_transition_time: Some(since),
     };
@@ -316,15 +319,15 @@ fn set_condition(status: &mut VPodStatus, type_: &str, on: bool, reason: &str, m
 
 /// The status of one container; `None` where nothing is there to tell of.
 fn container(had: Option<&ContainerStatus>, module: &Standing<'_>, wall: &Time) -> Option<ContainerStatus> {
-    let waiting = |reason: &str, message: &str| ContainerState {
-        waiting: Some(Waiting { reason: Some(reason.to_owned()), message: Some(message.to_owned()) }),
+    let waiting = |reason: Reason, message: &str| ContainerState {
+        waiting: Some(Waiting { reason: Some(reason.to_string()), message: Some(message.to_owned()) }),
         ..ContainerState::default()
     };
     let state = match &module.state {
         ModuleState::Unknown => return had.cloned(),
         ModuleState::Absent => return None,
-        ModuleState::Starting => waiting("Resolved", "the module is starting"),
-        ModuleState::Waiting { reason, message, .. } => waiting(reason, message),
+        ModuleState::Starting => waiting(Reason::Resolved, "the module is starting"),
+        ModuleState::Waiting { reason, message, .. } => waiting(*reason, message),
         ModuleState::Active => {
             let known = had.and_then(|had| had.state.running.clone());
             let running = known.unwrap_or_else(|| Running { started_at: Some(wall.clone()) });
@@ -333,7 +336,7 @@ fn container(had: Option<&ContainerStatus>, module: &Standing<'_>, wall: &Time) 
         ModuleState::Stopped => {
             let known = had.and_then(|had| had.state.terminated.clone());
             let ended =
-                Terminated { exit_code: 1, reason: Some("Stopped".to_owned()), finished_at: Some(wall.clone()) };
+                Terminated { exit_code: 1, reason: Some(Reason::Stopped.to_string()), finished_at: Some(wall.clone()) };
             ContainerState { terminated: Some(known.unwrap_or(ended)), ..ContainerState::default() }
         }
     };
@@ -367,7 +370,7 @@ pub fn replaced(had: &VPodStatus, name: &str, image: &str) -> VPodStatus {
             restart_count: container.restart_count.saturating_add(1),
             state: ContainerState {
                 waiting: Some(Waiting {
-                    reason: Some("Replacing".to_owned()),
+                    reason: Some(Reason::Replacing.to_string()),
                     message: Some("the module is fetched from another address".to_owned()),
                 }),
                 ..ContainerState::default()

@@ -18,7 +18,7 @@ fn standing(name: &'static str, state: ModuleState) -> Standing<'static> {
 }
 
 fn waiting(present: bool) -> ModuleState {
-    ModuleState::Waiting { present, reason: "Broken", message: "why".into() }
+    ModuleState::Waiting { present, reason: Reason::Broken, message: "why".into() }
 }
 
 fn told(status: &VPodStatus, type_: &str) -> String {

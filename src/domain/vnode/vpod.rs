@@ -7,9 +7,9 @@
 //!
 //! Must not: say what a status looks like ([`super::status`]), or talk to anybody.
 
-use super::status::{ModuleState, SUPERSEDED, Standing, VPodStatus};
+use super::status::{ModuleState, Standing, VPodStatus};
 use crate::{
-    api::vkeys,
+    api::{Reason, vkeys},
     domain::{
         policy::UpgradePolicy,
         slot::{BizState, Verdict, Wish, WishKind},
@@ -72,7 +72,7 @@ pub struct VPod {
 /// superseded is the older.
 pub fn revision(pod: &VPod) -> u64 {
     let mut waiting = pod.status.container_statuses.iter().filter_map(|one| one.state.waiting.as_ref());
-    let superseded = waiting.any(|waiting| waiting.reason.as_deref() == Some(SUPERSEDED));
+    let superseded = waiting.any(|waiting| Reason::Deactivated.is(waiting.reason.as_deref()));
     let seconds = u64::try_from(pod.created).unwrap_or(0);
     (seconds << 32) | (u64::from(!superseded) << 31) | (pod.seen & 0x7fff_ffff)
 }
@@ -156,25 +156,27 @@ pub fn standings<'a>(pod: &'a VPod, report: impl Fn(&str) -> Option<Report>) -> 
     if let (true, Some((name, image)), Some(_)) = (pod.modules.is_empty(), &pod.stranger, &pod.group) {
         // Ended, it would be replaced at once, and its successor again, without end.
         let message = "no container's image names a .jar, so there is no module to install".to_owned();
-        let state = ModuleState::Waiting { present: false, reason: "NoModule", message };
+        let state = ModuleState::Waiting { present: false, reason: Reason::NoModule, message };
         return vec![Standing { name, image, state }];
     }
     let standing = |module: &'a Container| {
         let state = match (&module.version, report(&module.name)) {
             (None, _) => ModuleState::Waiting {
                 present: false,
-                reason: "InvalidModule",
+                reason: Reason::InvalidModule,
                 message: format!("set the environment variable {} to the module's version", vkeys::BIZ_VERSION_ENV),
             },
             (_, None) => ModuleState::Unknown,
             (_, Some(Report { biz: Some(biz), replaced: true, .. })) => ModuleState::Waiting {
                 present: biz.is_some(),
-                reason: "Replacing",
+                reason: Reason::Replacing,
                 message: "the module is fetched from another address".to_owned(),
             },
-            (_, Some(Report { verdict: Verdict::Failed(error), biz, .. })) if pod.deleting => {
-                ModuleState::Waiting { present: !matches!(biz, Some(None)), reason: "UninstallFailed", message: error }
-            }
+            (_, Some(Report { verdict: Verdict::Failed(error), biz, .. })) if pod.deleting => ModuleState::Waiting {
+                present: !matches!(biz, Some(None)),
+                reason: Reason::UninstallFailed,
+                message: error,
+            },
             (_, Some(report)) => ModuleState::of(&report.verdict, report.biz),
         };
         Standing { name: &module.name, image: &module.image, state }
@@ -303,7 +305,10 @@ mod tests {
         assert_eq!(kind(&out), WishKind::Leave { drained: true });
         let report = || Report { verdict: Verdict::Waiting, biz: active, replaced: true };
         let standing = standings(&out, |_| Some(report())).remove(0).state;
-        assert!(matches!(standing, ModuleState::Waiting { present: true, reason: "Replacing", .. }), "{standing:?}");
+        assert!(
+            matches!(standing, ModuleState::Waiting { present: true, reason: Reason::Replacing, .. }),
+            "{standing:?}"
+        );
         let mut done = out;
         done.status = super::super::status::replaced(&done.status, "shop", "file:///shop.jar");
         assert_eq!(kind(&done), WishKind::Run);
@@ -351,14 +356,14 @@ mod tests {
         let owned = VPod { group: Some("ReplicaSet/web".into()), ..bare };
         let standing = standings(&owned, |_| None).remove(0);
         assert_eq!(standing.name, "web");
-        assert!(matches!(standing.state, ModuleState::Waiting { reason: "NoModule", .. }));
+        assert!(matches!(standing.state, ModuleState::Waiting { reason: Reason::NoModule, .. }));
         let versionless = VPod { modules: vec![module("shop", None)], ..pod("b", 1) };
         let standing = standings(&versionless, |_| None).remove(0).state;
-        assert!(matches!(standing, ModuleState::Waiting { reason: "InvalidModule", .. }));
+        assert!(matches!(standing, ModuleState::Waiting { reason: Reason::InvalidModule, .. }));
         let stuck = VPod { deleting: true, ..pod("c", 1) };
         let report =
             Report { verdict: Verdict::Failed("busy".into()), biz: Some(Some(BizState::Active)), replaced: false };
         let standing = standings(&stuck, |_| Some(report.clone())).remove(0).state;
-        assert!(matches!(standing, ModuleState::Waiting { reason: "UninstallFailed", .. }), "{standing:?}");
+        assert!(matches!(standing, ModuleState::Waiting { reason: Reason::UninstallFailed, .. }), "{standing:?}");
     }
 }
