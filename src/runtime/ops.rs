@@ -82,16 +82,14 @@ impl Error {
         self.status().is_some_and(|(code, _)| matches!(code, 400 | 403 | 422))
     }
 
-    /// What the API server says where it refuses to create an object: a quota, an admission policy, a role.
+    /// What the API server says where it refuses to create an object: a quota, an admission policy, a role, or an
+    /// admission webhook that must be asked and can't be reached.
     pub fn refused_creation(&self) -> Option<&str> {
-        match self {
-            Self::Api { verb, source, .. } if *verb == ApiVerb::Create.as_str() && self.is_refused() => match &**source
-            {
-                kube::Error::Api(status) => Some(&status.message),
-                _ => None,
-            },
-            _ => None,
-        }
+        let Self::Api { verb, source, .. } = self else { return None };
+        let kube::Error::Api(status) = &**source else { return None };
+        // The one 500 that is no passing fault of the API server's; only its words tell it from the others.
+        let unasked = status.code == 500 && status.message.contains("failed calling webhook");
+        (*verb == ApiVerb::Create.as_str() && (self.is_refused() || unasked)).then_some(&status.message)
     }
 }
 

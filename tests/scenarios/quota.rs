@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rig::cluster::{Kind, SOON, World, condition, module, scenario, text};
+use serde_json::json;
 
 /// Waits for the condition of a refused creation on an object, and gives its message.
 async fn until_refused(world: &World, kind: Kind, name: &str) -> String {
@@ -135,5 +136,37 @@ fn a_revision_that_a_quota_refuses_is_told_and_comes_when_the_quota_is_lifted() 
         world.completed("next").await;
         world.until_serving(&pods, "next", "2.0.0", 3).await;
         until_cleared(&world, "next", "next-replicas-2").await;
+    });
+}
+
+#[test]
+fn an_admission_webhook_that_cannot_be_reached_is_told_and_what_it_held_back_comes_when_it_is_gone() {
+    scenario("a_webhook_out_of_reach", |world| async move {
+        let pods = world.bases(1).await;
+        let name = format!("{}-out-of-reach", world.namespace());
+        let nobody = "https://127.0.0.1:1/";
+        let webhook = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": { "name": name },
+            "webhooks": [{
+                "name": "nobody.example.com", "clientConfig": { "url": nobody }, "failurePolicy": "Fail",
+                "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": world.namespace() } },
+                "rules": [{
+                    "apiGroups": ["koupleless.io"], "apiVersions": ["*"], "operations": ["CREATE"],
+                    "resources": ["modules"],
+                }],
+            }],
+        });
+        world.apply_anywhere(&webhook.to_string()).await;
+        world.deploy(&module("unasked")).await;
+
+        let message = until_refused(&world, Kind::ModuleDeployment, "unasked").await;
+        assert!(message.contains("nobody.example.com"), "{message}");
+
+        world.kubectl(&["delete", "validatingwebhookconfiguration", &name]).await;
+        world.completed("unasked").await;
+        world.until_serving(&pods, "unasked", "1.0.0", 1).await;
+        until_cleared(&world, "unasked", "unasked-replicas-1").await;
     });
 }
