@@ -46,11 +46,11 @@ test-long: ## New random worlds for the property tests (PROPTEST_CASES=2000), an
 	MODEL_DEPTH=$${MODEL_DEPTH:-2} cargo test --locked --lib -- model_tests --show-output
 test-unit: ## What needs no cluster
 	@tests/run unit
-test-cluster: ## Contract, scenarios and virtual nodes, on a real control plane with simulated bases
-	@tests/run contract scenarios vnode
+test-cluster: ## Contract, scenarios, virtual nodes and take-over of V1, on a real control plane with simulated bases
+	@tests/run contract scenarios vnode migration
 test-jvm: ## What needs JVM bases: conformance of the simulated agent, and the main job
 	@tests/run conformance jvm
-coverage: ## Lines and regions that unit, contract, scenario and vnode tests reach; fails below 80 % and 60 %
+coverage: ## Lines and regions that unit, contract, scenario, vnode and migration tests reach; fails below 80 % and 60 %
 	@tests/coverage
 deny: ## Licences, sources and duplicates of all dependencies
 	@tests/deny

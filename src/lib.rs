@@ -47,6 +47,7 @@ pub mod arklet;
 pub mod controllers;
 pub mod domain;
 pub mod process;
+pub mod rehearsal;
 pub mod runtime;
 #[cfg(test)]
 mod sweep;

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use module_controller::{
     process,
-    runtime::{flags::Flags, logging, shutdown},
+    runtime::{
+        flags::{Flags, Output},
+        logging, shutdown,
+    },
 };
 
 /// The system's allocators keep what a busy minute took (glibc) or are slow (musl, of which the image is made).
@@ -27,11 +30,32 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::from(2);
     }
+    if flags.dry_run {
+        return rehearse(&flags);
+    }
     match serve(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what would be done; 2 where that can't be told.
+#[tokio::main(flavor = "current_thread")]
+async fn rehearse(flags: &Flags) -> ExitCode {
+    match process::dry_run(flags).await {
+        Ok(report) => {
+            match flags.output {
+                Output::Table => print!("{report}"),
+                Output::Json => println!("{:#}", report.json()),
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(2)
         }
     }
 }

@@ -15,13 +15,14 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    arklet::{self, client::Bounds, session::Care},
+    arklet::{self, agents::Agents, client::Bounds, session::Care},
     controllers::{
         census::Census,
         context::Settings,
         run::{self, Scope},
     },
     domain::vnode::keep::Times,
+    rehearsal::{self, Report},
     runtime::{
         client,
         flags::{Flags, Role},
@@ -29,6 +30,7 @@ use crate::{
         lease::{self, LeaseConfig},
         metrics::Metrics,
         ops::Ops,
+        predecessor::Lookout,
     },
     vnode::{
         self,
@@ -67,6 +69,12 @@ pub enum Error {
     /// Another process leads now.
     #[error("the lease was lost: {0}; the process ends so that it is started afresh")]
     LeaseLost(String),
+    /// The dry run has no result.
+    #[error("dry run: {0}")]
+    Rehearsal(#[from] rehearsal::Error),
+    /// A V1 came while this process acted.
+    #[error("{0}; the process ends, and waits when it is started again")]
+    Predecessor(String),
 }
 
 /// Runs the operator until `stop`.
@@ -148,6 +156,28 @@ fn provider(flags: &Flags) -> provider::Settings {
     }
 }
 
+/// What the controllers are told.
+fn settings(flags: &Flags) -> Settings {
+    Settings {
+        care: Care { health_interval: flags.health_interval, min_free_metaspace: flags.min_free_metaspace },
+        watch_seconds: WATCH_SECONDS,
+        concurrency: CONCURRENCY,
+        default_delivery: flags.default_delivery,
+        vnode_env: flags.vnode.vnode_env.clone(),
+    }
+}
+
+/// What the operator would do, without doing it: neither lease nor servers, and nothing is written.
+pub async fn dry_run(flags: &Flags) -> Result<Report, Error> {
+    let plan = rehearsal::Plan {
+        client: client::connect(flags.kubeconfig()).await?,
+        agents: Arc::new(agents(flags)?),
+        namespaces: flags.namespaces.clone(),
+        settings: settings(flags),
+    };
+    Ok(rehearsal::rehearse(plan).await?)
+}
+
 /// The way to agents.
 fn agents(flags: &Flags) -> Result<arklet::client::Client, Error> {
     let bounds = Bounds { install: flags.install_timeout, ..Bounds::default() };
@@ -188,7 +218,6 @@ async fn elect(
     let work =
         Work { flags: flags.clone(), client: client.clone(), metrics, readiness, begin, identity: identity.clone() };
     if !flags.leader_elect {
-        lease::warn_if_held(client, &namespace).await;
         return work.lead(stop).await;
     }
     work.begin.stand_by();
@@ -252,33 +281,50 @@ struct Work {
 }
 
 impl Work {
+    /// Acts while no V1 does.
     async fn lead(self, stop: CancellationToken) -> Result<(), Error> {
+        let ops =
+            Ops::new(self.client.clone(), self.flags.api_concurrency, Arc::clone(&self.metrics), self.identity.clone());
+        let flags = &self.flags;
+        if flags.ignore_v1 {
+            return self.act(ops, stop).await;
+        }
+        let home = flags.lease_namespace();
+        let lookout = Lookout::new(self.client.clone(), &flags.namespaces, &home, !flags.leader_elect).await;
+        // Waiting isn't being unready, but for a V1 that doesn't go by itself.
+        self.begin.stand_by();
+        if !lookout.wait(&ops, &self.readiness, &stop).await {
+            return Ok(());
+        }
+        let acting = stop.child_token();
+        let work = self.act(ops, acting.clone());
+        tokio::pin!(work);
+        tokio::select! {
+            result = &mut work => result,
+            Some(seen) = lookout.watch(&stop) => {
+                acting.cancel();
+                work.await?;
+                Err(Error::Predecessor(seen.sentence))
+            }
+        }
+    }
+
+    async fn act(&self, ops: Ops, stop: CancellationToken) -> Result<(), Error> {
         self.metrics.set_leader(true);
-        let result = self.control(stop).await;
+        let result = self.control(ops, stop).await;
         self.metrics.set_leader(false);
         result
     }
 
-    async fn control(&self, stop: CancellationToken) -> Result<(), Error> {
-        let agents = agents(&self.flags)?;
-        let ops =
-            Ops::new(self.client.clone(), self.flags.api_concurrency, Arc::clone(&self.metrics), self.identity.clone());
-        let settings = Settings {
-            care: Care {
-                health_interval: self.flags.health_interval,
-                min_free_metaspace: self.flags.min_free_metaspace,
-            },
-            watch_seconds: WATCH_SECONDS,
-            concurrency: CONCURRENCY,
-            default_delivery: self.flags.default_delivery,
-            vnode_env: self.flags.vnode.vnode_env.clone(),
-        };
+    async fn control(&self, ops: Ops, stop: CancellationToken) -> Result<(), Error> {
+        let agents: Arc<dyn Agents> = Arc::new(agents(&self.flags)?);
+        let settings = settings(&self.flags);
         let census = Arc::clone(&self.begin.census);
         let scope = |namespace: Option<String>| Scope {
             nodes: namespace.is_none(),
             namespace,
             ops: ops.clone(),
-            arklet: agents.clone(),
+            arklet: Arc::clone(&agents),
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
             settings: settings.clone(),

@@ -18,7 +18,7 @@ use super::{error::Error, ordering::Orderings, session_world::SessionWorld};
 use crate::{
     api::{Delivery, Module, ModuleDeployment, ModuleReplicaSet, OperationStrategy, keys::label},
     arklet::{
-        client::Client as Arklet,
+        agents::Agents,
         session::{Care, Sessions},
     },
     domain::{deployment::rank, names, placement::Ineligible},
@@ -182,7 +182,7 @@ impl Context {
     /// Everything that controllers of one scope share.
     pub fn new(
         ops: Ops,
-        arklet: Arklet,
+        arklet: Arc<dyn Agents>,
         caches: Caches,
         metrics: Arc<Metrics>,
         settings: Settings,
@@ -198,7 +198,7 @@ impl Context {
             };
             let bases = Arc::new(Bases::new(ops.client(), clock, settings.watch_seconds, stop.child_token(), on_base));
             let world = Arc::new(SessionWorld::new(weak.clone(), Arc::clone(&metrics)));
-            let sessions = Sessions::new(Arc::new(arklet), clock, settings.care, world, stop.child_token());
+            let sessions = Sessions::new(arklet, clock, settings.care, world, stop.child_token());
             Self {
                 ops,
                 clock,

@@ -30,7 +30,7 @@ use crate::{
         keys::{annotation, label},
         vkeys,
     },
-    arklet::client::Client as Arklet,
+    arklet::agents::Agents,
     runtime::{
         cache::{self, Cache, Change, Kind},
         health::Readiness,
@@ -49,8 +49,8 @@ pub struct Scope {
     pub nodes: bool,
     /// Writes.
     pub ops: Ops,
-    /// The client for agents.
-    pub arklet: Arklet,
+    /// The way to the agents.
+    pub arklet: Arc<dyn Agents>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Readiness of the process.
@@ -79,7 +79,7 @@ pub async fn run(scope: Scope, stop: CancellationToken) {
     };
     let context = Context::new(
         scope.ops.clone(),
-        scope.arklet.clone(),
+        Arc::clone(&scope.arklet),
         caches,
         Arc::clone(&scope.metrics),
         scope.settings.clone(),

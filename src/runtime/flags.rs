@@ -89,6 +89,24 @@ pub struct Flags {
     #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = values::concurrency)]
     pub api_concurrency: usize,
 
+    /// Act even where a Go V1 seems to run, for a pod that only looks like one.
+    #[arg(
+        long = "ignore-v1", value_name = "BOOL", value_parser = values::boolean, action = ArgAction::Set,
+        default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true
+    )]
+    pub ignore_v1: bool,
+
+    /// Print what would be written to the API server and told to agents, write nothing, and end.
+    #[arg(
+        long, value_name = "BOOL", value_parser = values::boolean, action = ArgAction::Set,
+        default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true
+    )]
+    pub dry_run: bool,
+
+    /// Form of what a dry run prints.
+    #[arg(long, short = 'o', value_name = "FORM", value_enum, default_value = "table")]
+    pub output: Output,
+
     /// Of the VNode provider.
     #[command(flatten, next_help_heading = "VNode provider")]
     pub vnode: VNodeFlags,
@@ -121,6 +139,15 @@ pub enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
+    Json,
+}
+
+/// Form of what a dry run prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
     Json,
 }
 
@@ -169,6 +196,10 @@ impl Flags {
         if self.plays_vnode() && blind {
             let message = "the VNode provider finds no bases; give --discover-bases=<label selector>, or \
                            --tunnel-bind-address=:7777 for bases that announce themselves";
+            return Err(Exit { message: message.to_owned(), code: 2 });
+        }
+        if self.dry_run && self.plays_vnode() {
+            let message = "--dry-run is the operator's; leave out vnode and --enable-vnode";
             return Err(Exit { message: message.to_owned(), code: 2 });
         }
         if self.role == Role::VNode && self.leader_elect {

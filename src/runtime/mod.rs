@@ -16,6 +16,7 @@ pub mod lease;
 pub mod logging;
 pub mod metrics;
 pub mod ops;
+pub mod predecessor;
 pub mod shutdown;
 pub mod vnodes;
 pub mod watch_health;

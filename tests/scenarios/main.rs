@@ -22,7 +22,6 @@ mod restarts;
 mod scale;
 mod service;
 mod shared;
-mod takeover;
 mod timelines;
 mod upgrade;
 mod walk;

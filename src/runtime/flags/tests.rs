@@ -27,6 +27,9 @@ fn defaults_are_those_of_v1() {
         min_free_metaspace: 5,
         default_delivery: Delivery::Arklet,
         api_concurrency: 32,
+        ignore_v1: false,
+        dry_run: false,
+        output: Output::Table,
         vnode: VNodeFlags {
             enable_vnode: false,
             vnode_env: "dev".to_owned(),
@@ -183,4 +186,18 @@ fn lease_namespace_table() {
     ] {
         assert_eq!(resolve_namespace(flag, env, file), want);
     }
+}
+
+#[test]
+fn a_dry_run_is_the_operators() {
+    let flags = parse("--dry-run -o json --ignore-v1").unwrap();
+    assert!(flags.dry_run && flags.ignore_v1 && flags.output == Output::Json);
+    assert!(!parse("--dry-run=false").unwrap().dry_run);
+    let refused = parse("vnode --dry-run --discover-bases=app=base").unwrap_err();
+    assert_eq!(
+        (refused.code, refused.message.contains("--dry-run is the operator's")),
+        (2, true),
+        "{}",
+        refused.message
+    );
 }

@@ -113,23 +113,6 @@ where
     Ok(Elector::new(cfg, store, Arc::new(Timestamp::now)).run(stop, lead).await)
 }
 
-/// For a process that runs without election: logs a warning if somebody seems to hold the lease.
-pub async fn warn_if_held(client: Client, namespace: &str) {
-    let found = KubeStore::new(client, namespace, LEASE_NAME).get().await;
-    match found {
-        Ok(Some(lease)) => {
-            if let Some(holder) = plan::seemingly_held(&plan::Record::of(&lease), Timestamp::now()) {
-                tracing::warn!(
-                    %holder, lease = LEASE_NAME, namespace,
-                    "another controller holds the lease and this one runs without --leader-elect: both would act; stop one of them"
-                );
-            }
-        }
-        Ok(None) => {}
-        Err(error) => tracing::debug!(%error, "could not look whether another controller holds the lease"),
-    }
-}
-
 /// A name for this process: `<host name>_<random>`, as client-go forms it.
 pub fn identity() -> String {
     let host = std::env::var("HOSTNAME")

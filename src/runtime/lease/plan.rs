@@ -255,14 +255,6 @@ fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
 }
 
-/// The holder of a lease that looks alive, for a warning only: this compares wall clocks, with as much room
-/// as the lease is long, so it must never decide who leads.
-pub fn seemingly_held(record: &Record, wall: Timestamp) -> Option<&str> {
-    let duration = record.duration?;
-    let until = record.renewed?.checked_add(duration * 2).ok()?;
-    (!record.holder.is_empty() && wall < until).then_some(record.holder.as_str())
-}
-
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;

@@ -306,21 +306,6 @@ fn reads_a_lease_of_v1_and_odd_ones() {
 }
 
 #[test]
-fn seemingly_held_table() {
-    let none = Record { renewed: None, ..record("other", 0) };
-    for (name, record, at, want) in [
-        ("fresh", record("other", 0), 5, Some("other")),
-        ("within the room for skew", record("other", 0), 29, Some("other")),
-        ("long silent", record("other", 0), 30, None),
-        ("holder's clock ahead", record("other", 600), 0, Some("other")),
-        ("released", record("", 0), 0, None),
-        ("no renew time", none, 0, None),
-    ] {
-        assert_eq!(seemingly_held(&record, wall(at)), want, "{name}");
-    }
-}
-
-#[test]
 fn timing_table() {
     let timing = |lease: u64, deadline: u64, retry: u64| Timing {
         lease: Duration::from_millis(lease),

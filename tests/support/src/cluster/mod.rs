@@ -8,6 +8,7 @@ mod bases;
 mod endpoints;
 mod metrics;
 mod modules;
+mod mortal;
 mod objects;
 mod operator;
 mod provider;

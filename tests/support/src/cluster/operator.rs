@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use kube::Client;
 use module_controller::{
     api::Delivery,
     arklet::{
@@ -58,7 +59,10 @@ impl World {
     }
 
     async fn begin_operator(&self, nodes: bool) {
-        let client = shared::client().await;
+        self.begin_operator_with(shared::client().await, nodes).await;
+    }
+
+    pub(super) async fn begin_operator_with(&self, client: Client, nodes: bool) {
         let (metrics, census) = (Arc::new(Metrics::new()), Arc::new(Census::default()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let served = listener.local_addr().expect("its address");
@@ -74,7 +78,7 @@ impl World {
             namespace: Some(self.inner.namespace.clone()),
             nodes,
             ops: Ops::new(client, 32, Arc::clone(&metrics), "scenario".to_owned()),
-            arklet: Arklet::new(bounds).expect("an HTTP client"),
+            arklet: Arc::new(Arklet::new(bounds).expect("an HTTP client")),
             metrics: Arc::clone(&metrics),
             readiness: Arc::new(Readiness::new()),
             census: Arc::clone(&census),

@@ -1,16 +1,14 @@
-//! A cluster that the Go V1 worked on, taken over.
-
-mod v1;
+//! One state that the Go V1 leaves each, taken over.
 
 use std::time::Duration;
 
 use rig::cluster::{Kind, condition, scenario_without_operator, text};
 use serde_json::{Value, json};
 
-use self::v1::{Old, V1_TIME, completed, conditions, strategy, template};
+use crate::v1::{Old, V1_TIME, completed, conditions, strategy, template};
 
 /// One condition a type, each with a reason.
-fn assert_clean(deployment: &Value) {
+pub fn assert_clean(deployment: &Value) {
     let conditions = deployment["status"]["conditions"].as_array().cloned().unwrap_or_default();
     for condition in &conditions {
         let same = conditions.iter().filter(|other| other["type"] == condition["type"]).count();
