@@ -182,6 +182,8 @@ reasons! {
     ScaleIgnored in [Event];
     /// A ModuleReplicaSet of the name belongs to somebody else; another name is taken.
     NameCollision in [Event];
+    /// A Go V1 runs, and nothing is done beside it.
+    PredecessorRuns in [Event];
 
     /// Every module that is due on the base is available: its readiness gate is open.
     ModulesAvailable in [Condition(MODULES_READY)];

@@ -36,7 +36,7 @@ pub struct Notes {
     pub silent: HashMap<String, (BaseId, String)>,
     /// What each would run, by UID.
     would_run: HashMap<String, Vec<Biz>>,
-    /// Questions that are under way.
+    /// Questions to bases of which nothing is known yet that are under way.
     pub asking: usize,
 }
 
@@ -59,10 +59,12 @@ impl Rehearsed {
         if let Some(list) = self.lock().would_run.get(&base.uid) {
             return Outcome::Looked(Ok(list.clone()));
         }
-        self.lock().asking += 1;
+        // One that was silent once is asked again and again, and not waited for.
+        let first = !self.lock().silent.contains_key(&base.uid);
+        self.lock().asking += usize::from(first);
         let outcome = self.real.carry_out(base, at, &Command::Look).await;
         let mut notes = self.lock();
-        notes.asking -= 1;
+        notes.asking -= usize::from(first);
         match &outcome {
             Outcome::Looked(Ok(list)) => {
                 notes.silent.remove(&base.uid);

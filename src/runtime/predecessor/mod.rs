@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::plan::{Held, LeaseSight};
 use super::{health::Readiness, lease::plan::Record, ops::Ops};
-use crate::api::keys::LEASE_NAME;
+use crate::api::{Reason, keys::LEASE_NAME};
 
 /// Between two looks before this process acts.
 const BEFORE: Duration = Duration::from_secs(2);
@@ -91,7 +91,7 @@ impl Lookout {
                 }
                 Some(seen) if sentence != last => {
                     tracing::error!("{sentence}");
-                    ops.publish(&seen.object, true, "PredecessorRuns", "Wait", seen.sentence.clone()).await;
+                    ops.publish(&seen.object, true, Reason::PredecessorRuns, "Wait", seen.sentence.clone()).await;
                     last = sentence;
                 }
                 _ => {}
