@@ -23,8 +23,9 @@ demo-down: ## Ends it
 build: ## The operator, as it is released, in target/release
 	@tests/prerequisites build
 	cargo build --release --locked --bin module-controller
-generate: ## What is generated: the CRDs in crds/
+generate: ## What is generated from the types: the CRDs in crds/, and docs/api.md
 	cargo run --locked --quiet --bin crdgen
+	cargo run --locked --quiet --bin crdgen -- --reference docs/api.md
 control-plane: ## The Kubernetes that tests and demo run against (about 8 min the first time)
 	@tests/control-plane/build
 samples: ## The Java base and the modules (about 2 min the first time)
@@ -46,8 +47,8 @@ test-long: ## New random worlds for the property tests (PROPTEST_CASES=2000), an
 	MODEL_DEPTH=$${MODEL_DEPTH:-2} cargo test --locked --lib -- model_tests --show-output
 test-unit: ## What needs no cluster
 	@tests/run unit
-test-cluster: ## Contract, scenarios, virtual nodes and take-over of V1, on a real control plane with simulated bases
-	@tests/run contract scenarios vnode migration
+test-cluster: ## Contract, scenarios, virtual nodes, take-over of V1 and the documents, on a real control plane with simulated bases
+	@tests/run contract scenarios vnode migration docs
 test-jvm: ## What needs JVM bases: conformance of the simulated agent, and the main job
 	@tests/run conformance jvm
 coverage: ## Lines and regions that unit, contract, scenario, vnode and migration tests reach; fails below 80 % and 60 %

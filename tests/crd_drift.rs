@@ -1,4 +1,4 @@
-//! The files in `crds/` are what the types say; run `cargo run --bin crdgen` where this fails.
+//! The files in `crds/` and docs/api.md are what the types say; run `make generate` where this fails.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -15,6 +15,14 @@ fn crdgen(args: &[&str]) -> (bool, String) {
 fn the_files_are_what_the_types_say() {
     let (ok, said) = crdgen(&["--check"]);
     assert!(ok, "{said}");
+}
+
+#[test]
+fn the_reference_is_what_the_types_say() {
+    let (ok, said) = crdgen(&["--check", "--reference", "docs/api.md"]);
+    assert!(ok, "{said}");
+    let (ok, said) = crdgen(&["--check", "--reference", "README.md"]);
+    assert!(!ok && said.contains("run `make generate`"), "{said}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod module_deployment;
 pub mod module_replica_set;
 pub mod module_template;
 pub mod reasons;
+pub mod reference;
 pub mod vkeys;
 
 pub use condition::{Condition, ConditionStatus};

@@ -1,7 +1,8 @@
-//! Writes the CustomResourceDefinitions to `crds/`, one file a kind, and the kustomization that lists them.
+//! Writes the CustomResourceDefinitions to `crds/`, one file a kind, and the kustomization that lists them; or, with
+//! `--reference`, the API reference.
 //!
 //! `crdgen` writes, `crdgen --check` compares and exits with 1 if a file differs; `--dir` names another folder.
-//! What stands in the files is `api::crds`' business; this only knows how to write and compare them.
+//! What stands in the files is `api::crds`' and `api::reference`'s business; this only knows how to write and compare them.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use module_controller::api::crds;
+use module_controller::api::{crds, reference};
 
 /// Writes the CustomResourceDefinitions made from the types in src/api.
 #[derive(Parser)]
@@ -21,11 +22,19 @@ struct Args {
     /// The folder of the files.
     #[arg(long, default_value = "crds")]
     dir: PathBuf,
+    /// Write or check the API reference in this file, and no definitions.
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = if args.check { check(&args.dir) } else { write(&args.dir) };
+    let result = match (&args.reference, args.check) {
+        (Some(file), true) => check_reference(file),
+        (Some(file), false) => write_reference(file),
+        (None, true) => check(&args.dir),
+        (None, false) => write(&args.dir),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -46,6 +55,20 @@ fn write(dir: &Path) -> Result<(), String> {
         fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
+}
+
+fn write_reference(file: &Path) -> Result<(), String> {
+    let text = reference::text().map_err(|error| error.to_string())?;
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn check_reference(file: &Path) -> Result<(), String> {
+    let text = reference::text().map_err(|error| error.to_string())?;
+    match fs::read_to_string(file) {
+        Ok(found) if found == text => Ok(()),
+        Ok(_) => Err(format!("{} differs from the types in src/api; run `make generate`", file.display())),
+        Err(error) => Err(format!("{}: {error}; run `make generate`", file.display())),
+    }
 }
 
 fn check(dir: &Path) -> Result<(), String> {

@@ -23,7 +23,7 @@ use std::{
     future::Future,
     net::IpAddr,
     panic::{AssertUnwindSafe, resume_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -58,6 +58,8 @@ struct Inner {
     began: Duration,
     /// How many violations there were then.
     violations: usize,
+    /// The environment of its virtual nodes, where that isn't the namespace.
+    env: OnceLock<String>,
     /// Every address that a base of this scenario ever had.
     addresses: Mutex<BTreeSet<IpAddr>>,
     operator: tokio::sync::Mutex<Option<Operator>>,
@@ -114,6 +116,7 @@ impl World {
                 namespace,
                 began: shared.sim.elapsed(),
                 violations: shared.sim.violations().len(),
+                env: OnceLock::new(),
                 addresses: Mutex::default(),
                 operator: tokio::sync::Mutex::new(None),
                 providers: tokio::sync::Mutex::default(),

@@ -62,7 +62,12 @@ pub fn labelled_base(name: &str, replicas: u32, version: &str) -> Value {
 impl World {
     /// The environment of this scenario's VNodes.
     pub fn env(&self) -> &str {
-        self.namespace()
+        self.inner.env.get().map_or(self.namespace(), String::as_str)
+    }
+
+    /// Takes a fixed environment, before anything is started. Only one scenario at a time may have it.
+    pub fn use_env(&self, env: &str) {
+        assert!(self.inner.env.set(env.to_owned()).is_ok(), "the environment is chosen once");
     }
 
     /// Starts a VNode provider that discovers the pods labelled `role=base`.
