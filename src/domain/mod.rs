@@ -21,6 +21,7 @@
 //! | what does a deployment's status say | `progress` |
 //! | what are things called | `names` |
 //! | how long to wait after a failure | `backoff` |
+//! | who does at which moment what all do regularly | `spread` |
 //! | everything about virtual nodes and their pods | `vnode` |
 
 pub mod backoff;
@@ -39,6 +40,7 @@ pub mod revision;
 pub mod rollout;
 pub mod service;
 pub mod slot;
+pub mod spread;
 pub mod traffic;
 pub mod validation;
 pub mod vnode;

@@ -4,7 +4,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::ObjectReference};
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::{
     Api, Client, Resource,
@@ -12,13 +12,15 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::metrics::{ApiResource, ApiResult, ApiVerb, Metrics};
 use crate::api::Reason;
 
 /// The field manager of every write, and the reporter of every Event.
 pub const MANAGER: &str = "module-controller";
+/// Calls about Leases at a time, beside all others: a Lease that waits behind a thousand statuses runs out.
+const LEASES_AT_ONCE: usize = 16;
 /// No call may take longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -124,16 +126,18 @@ impl<K> Writable for K where
 pub struct Ops {
     client: Client,
     permits: Arc<Semaphore>,
+    lease_permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     recorder: Recorder,
 }
 
 impl Ops {
-    /// At most `concurrency` calls at a time. `instance` names this process in Events.
+    /// At most `concurrency` calls at a time, and some about Leases. `instance` names this process in Events.
     pub fn new(client: Client, concurrency: usize, metrics: Arc<Metrics>, instance: String) -> Self {
         let reporter = Reporter { controller: format!("koupleless.io/{MANAGER}"), instance: Some(instance) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, permits: Arc::new(Semaphore::new(concurrency.max(1))), metrics, recorder }
+        let permits = Arc::new(Semaphore::new(concurrency.max(1)));
+        Self { client, permits, lease_permits: Arc::new(Semaphore::new(LEASES_AT_ONCE)), metrics, recorder }
     }
 
     /// The client, for watches.
@@ -151,8 +155,7 @@ impl Ops {
         name: &str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
-        // The semaphore is never closed; without a permit the call would only be unbounded, not wrong.
-        let _permit = self.permits.acquire().await.ok();
+        let _permit = self.permit::<K>().await;
         let outcome = tokio::time::timeout(CALL_TIMEOUT, call).await;
         let (verb_word, kind, name) = (verb.as_str(), K::kind(&()).into_owned(), name.to_owned());
         let result = match outcome {
@@ -164,6 +167,28 @@ impl Ops {
             self.metrics.api_write(resource, verb, result_label(&result));
         }
         result
+    }
+
+    /// A turn. The semaphores are never closed; without a permit a call would only be unbounded, not wrong.
+    async fn permit<K: Writable>(&self) -> Option<SemaphorePermit<'_>> {
+        let is_lease = K::plural(&()) == Lease::plural(&());
+        let permits = if is_lease { &self.lease_permits } else { &self.permits };
+        permits.acquire().await.ok()
+    }
+
+    /// Creates a Lease that was never stored, or replaces one if its resource version is still the one in `lease`. `leaves` is
+    /// called when the request does, which may be long after it was asked for: from then on, and not from when it began to
+    /// wait for its turn, the Lease is ours for sure.
+    pub async fn claim(&self, lease: &Lease, leaves: impl FnOnce()) -> Result<Lease, Error> {
+        let name = lease.metadata.name.as_deref().unwrap_or_default();
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let api = self.api::<Lease>(lease.metadata.namespace.as_deref().unwrap_or_default());
+        let is_new = lease.metadata.resource_version.is_none();
+        let call = async {
+            leaves();
+            if is_new { api.create(&params, lease).await } else { api.replace(name, &params, lease).await }
+        };
+        self.call::<Lease, Lease>(if is_new { ApiVerb::Create } else { ApiVerb::Update }, name, call).await
     }
 
     /// Creates an object.
@@ -269,6 +294,7 @@ impl Ops {
     /// Reads an object straight from the API server.
     pub async fn read<K: Writable>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
         let api = self.api::<K>(namespace);
+        let _permit = self.permit::<K>().await;
         let read = tokio::time::timeout(CALL_TIMEOUT, api.get_opt(name)).await;
         let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
         match read {
@@ -339,3 +365,7 @@ fn result_label<T>(result: &Result<T, Error>) -> ApiResult {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "ops_tests.rs"]
+mod tests;

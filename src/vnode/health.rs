@@ -6,14 +6,17 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{provider::Provider, state::VNode};
-use crate::{arklet::client::NoAnswer, domain::vnode::node::Metaspace};
+use crate::{
+    arklet::client::NoAnswer,
+    domain::{spread, vnode::node::Metaspace},
+};
 
 /// Between two questions at least: a vPod with many modules changes often within a moment.
 const GAP: Duration = Duration::from_secs(1);
 
 /// Asks until the VNode's end.
 pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
-    let interval = spread(provider.settings.health_interval, &vnode.name);
+    let interval = spread::around(provider.settings.health_interval, &vnode.name);
     loop {
         let target = {
             let state = vnode.state();
@@ -43,27 +46,6 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = async { vnode.health_turn.notified().await; tokio::time::sleep(GAP).await } => {}
-        }
-    }
-}
-
-/// The interval of one base, longer or shorter by up to a tenth: a thousand bases that were met at once aren't asked at once.
-fn spread(interval: Duration, name: &str) -> Duration {
-    let share = name.bytes().fold(0u32, |sum, byte| (sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 1000);
-    interval.mul_f64(0.9 + f64::from(share) / 5000.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bases_are_asked_at_different_times_and_never_much_later() {
-        let interval = Duration::from_secs(10);
-        let of = |name: &str| spread(interval, name);
-        assert_ne!(of("vnode.a.dev"), of("vnode.b.dev"));
-        for name in ["", "vnode.a.dev", "vnode.9c0a5e62-7d06-44d4-9f69-ae466afb92e0.dev"] {
-            assert!((Duration::from_secs(9)..=Duration::from_secs(11)).contains(&of(name)), "{name}");
         }
     }
 }

@@ -82,7 +82,7 @@ fn decide(provider: &Provider, vnode: &VNode) -> Plan {
         reported_at: state.reported_at,
         me: &provider.settings.client_id,
     };
-    let plan = plan(&view, &provider.settings.times, now, &timestamp(now));
+    let plan = plan(&view, &provider.settings.times.of(&vnode.name), now, &timestamp(now));
     let news = state.acts != plan.acts || state.reach != Some(plan.reach);
     (state.acts, state.reach) = (plan.acts, Some(plan.reach));
     drop(state);
@@ -143,17 +143,15 @@ async fn step(provider: &Provider, vnode: &VNode, plan: &Plan) -> Result<Turn, o
 async fn claim(provider: &Provider, vnode: &VNode) -> Result<(), ops::Error> {
     let settings = &provider.settings;
     let (me, periods) = (&settings.client_id, &settings.times.lease);
-    let sent = provider.clock.now();
     let wall = Timestamp::now();
     let known = vnode.state().lease.clone();
-    let written = match known {
-        None => {
-            let lease = lease::build(&vnode.name, &settings.env, me, periods, wall);
-            provider.ops.create(vkeys::LEASE_NAMESPACE, &lease).await?
-        }
-        Some(lease) => provider.ops.replace(vkeys::LEASE_NAMESPACE, &lease::claim(&lease, me, periods, wall)).await?,
+    let claimed = match &known {
+        None => lease::build(&vnode.name, &settings.env, me, periods, wall),
+        Some(lease) => lease::claim(lease, me, periods, wall),
     };
-    note(provider, vnode, Some(written), Some(sent));
+    let mut sent = None;
+    let written = provider.ops.claim(&claimed, || sent = Some(provider.clock.now())).await?;
+    note(provider, vnode, Some(written), sent);
     Ok(())
 }
 
@@ -162,7 +160,7 @@ fn note(provider: &Provider, vnode: &VNode, lease: Option<Lease>, sent: Option<i
     let now = provider.clock.now();
     let mut state = vnode.state();
     state.sight = state.sight.seen(lease.as_ref(), now);
-    state.lease = lease;
+    state.lease = lease.map(bare);
     let Some(sent) = sent else { return };
     if !state.acts {
         // Nobody here has asked this base lately: nothing is concluded from that.
@@ -172,6 +170,12 @@ fn note(provider: &Provider, vnode: &VNode, lease: Option<Lease>, sent: Option<i
         }
     }
     state.renewed_at = Some(sent);
+}
+
+/// A Lease as it is kept: who wrote which field isn't read here, and isn't sent back every ten seconds.
+pub fn bare(mut lease: Lease) -> Lease {
+    lease.metadata.managed_fields = None;
+    lease
 }
 
 async fn report(provider: &Provider, vnode: &VNode, status: &NodeStatus) -> Result<(), ops::Error> {

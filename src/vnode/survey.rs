@@ -13,7 +13,7 @@ use std::{
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::provider::Provider;
+use super::{keep, provider::Provider};
 use crate::{
     api::vkeys::{self, component, label},
     domain::vnode::lease::{Sight, Step, plan},
@@ -72,7 +72,7 @@ async fn list(provider: &Provider) -> Result<HashMap<String, Lease>, String> {
     // Any version the API server has at hand will do: what matters is whether it changes.
     let params = ListParams::default().labels(&selector).match_any();
     match tokio::time::timeout(TIMEOUT, api.list(&params)).await {
-        Ok(Ok(list)) => Ok(list.items.into_iter().map(|lease| (lease.name_any(), lease)).collect()),
+        Ok(Ok(list)) => Ok(list.items.into_iter().map(|lease| (lease.name_any(), keep::bare(lease))).collect()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no answer in time".to_owned()),
     }

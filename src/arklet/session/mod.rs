@@ -33,6 +33,7 @@ use crate::{
     domain::{
         module::Told,
         slot::{BizState, Wish},
+        spread,
     },
     runtime::clock::Clock,
 };
@@ -158,7 +159,8 @@ impl Sessions {
     }
 
     fn begin(self: &Arc<Self>, base: &BaseId, at: Endpoint) -> Arc<Session> {
-        let interval = spread(self.care.health_interval, &base.uid);
+        let interval = spread::around(self.care.health_interval, &base.uid).as_millis();
+        let interval = i64::try_from(interval).unwrap_or(i64::MAX);
         let room = (self.care.min_free_metaspace > 0).then(|| interval.saturating_mul(ROOM_EVERY));
         let session = Arc::new(Session {
             base: base.clone(),
@@ -284,14 +286,6 @@ impl Sessions {
         }
         idle
     }
-}
-
-/// The health interval of one base in milliseconds, longer or shorter by up to a tenth: a thousand bases that were met at
-/// once aren't asked at once.
-fn spread(interval: Duration, uid: &str) -> i64 {
-    let share = uid.bytes().fold(0u64, |sum, byte| (sum * 31 + u64::from(byte)) % 1000);
-    let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-    i64::try_from((millis - millis / 10).saturating_add(millis / 5 * share / 1000)).unwrap_or(i64::MAX)
 }
 
 type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (Command, Option<Outcome>)> + Send + 'a>>>;

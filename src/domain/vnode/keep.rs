@@ -14,7 +14,7 @@ use super::{
     lease::{self, Periods, Sight},
     node::{self, Metaspace, Readiness, VBase},
 };
-use crate::api::Reason;
+use crate::{api::Reason, domain::spread};
 
 /// The periods of a VNode (milliseconds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,16 @@ impl Default for Times {
     /// 25 s and 60 s: the contract's. A status every 5 min, as kubelets report.
     fn default() -> Self {
         Self { lease: Periods::default(), unreachable: 25_000, dead: 60_000, report: 300_000 }
+    }
+}
+
+impl Times {
+    /// The periods of one VNode of many: what is written regularly comes later by up to a tenth, so that VNodes which began at
+    /// one moment don't all write at one moment for ever.
+    #[must_use]
+    pub fn of(&self, vnode: &str) -> Self {
+        let lease = Periods { renew: spread::later(self.lease.renew, vnode), ..self.lease };
+        Self { lease, report: spread::later(self.report, vnode), ..*self }
     }
 }
 

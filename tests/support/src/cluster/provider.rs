@@ -1,6 +1,6 @@
 //! The VNode providers of a scenario. Its environment is the namespace, so that scenarios don't see each other's VNodes.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
 use kube::{
@@ -37,6 +37,7 @@ pub struct Provider {
     pub name: String,
     task: JoinHandle<()>,
     stop: CancellationToken,
+    metrics: Arc<Metrics>,
 }
 
 /// Times in which a scenario can see what takes minutes otherwise.
@@ -116,7 +117,7 @@ impl World {
         let ground = Ground {
             ops: Ops::new(client, 32, Arc::clone(&metrics), name.to_owned()),
             agents: Arc::new(Arklet::new(bounds).expect("an HTTP client")),
-            metrics,
+            metrics: Arc::clone(&metrics),
             readiness: Arc::new(Readiness::new()),
         };
         let mut settings = Settings {
@@ -133,13 +134,30 @@ impl World {
         change(&mut settings);
         let stop = CancellationToken::new();
         let task = tokio::spawn(vnode::run(ground, settings, tunnel, stop.clone()));
-        self.inner.providers.lock().await.push(Provider { name: name.to_owned(), task, stop });
+        self.inner.providers.lock().await.push(Provider { name: name.to_owned(), task, stop, metrics });
     }
 
     async fn take_provider(&self, name: &str) -> Provider {
         let mut providers = self.inner.providers.lock().await;
         let position = providers.iter().position(|provider| provider.name == name);
         providers.remove(position.unwrap_or_else(|| panic!("no provider {name} runs")))
+    }
+
+    /// What a provider has written to the API server so far, in its own words: `update leases` and how often.
+    pub async fn provider_writes(&self, name: &str) -> BTreeMap<String, u64> {
+        let providers = self.inner.providers.lock().await;
+        let provider = providers.iter().find(|provider| provider.name == name);
+        let text = provider.unwrap_or_else(|| panic!("no provider {name} runs")).metrics.encode().expect("metrics");
+        let mut writes = BTreeMap::new();
+        for line in text.lines().filter(|line| line.starts_with("module_controller_api_writes_total{")) {
+            let label = |key: &str| line.split_once(&format!("{key}=\"")).and_then(|(_, rest)| rest.split('"').next());
+            let count = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+            let (Some(verb), Some(resource), Some(count)) = (label("verb"), label("resource"), count) else {
+                panic!("not a count of writes: {line}")
+            };
+            *writes.entry(format!("{verb} {resource}")).or_default() += count;
+        }
+        writes
     }
 
     /// Stops a provider in good order.
