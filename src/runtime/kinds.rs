@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::{keys, vkeys},
     domain::vnode::status::{PodCondition, VPodStatus},
+    runtime::metadata,
 };
 
 const READY: &str = "Ready";
@@ -26,6 +27,7 @@ const CONTAINERS_READY: &str = "ContainersReady";
 #[resource(inherit = Pod)]
 pub struct BasePod {
     /// Standard metadata, stripped by [`BasePod::strip`].
+    #[serde(deserialize_with = "metadata::read")]
     pub metadata: ObjectMeta,
     /// What was asked for.
     #[serde(default)]
@@ -121,7 +123,6 @@ impl BasePod {
     /// Drops what nobody reads.
     pub fn strip(&mut self) {
         let metadata = &mut self.metadata;
-        metadata.managed_fields = None;
         metadata.generate_name = None;
         metadata.finalizers = None;
         if let Some(annotations) = &mut metadata.annotations {
@@ -242,6 +243,7 @@ impl BasePod {
 #[resource(inherit = Deployment)]
 pub struct BaseDeployment {
     /// Standard metadata, stripped by [`BaseDeployment::strip`].
+    #[serde(deserialize_with = "metadata::read")]
     pub metadata: ObjectMeta,
     /// What was asked for.
     #[serde(default)]
@@ -278,7 +280,6 @@ pub struct BasePodTemplateMetadata {
 impl BaseDeployment {
     /// Drops what nobody reads.
     pub fn strip(&mut self) {
-        self.metadata.managed_fields = None;
         self.metadata.annotations = None;
     }
 }
@@ -288,6 +289,7 @@ impl BaseDeployment {
 #[resource(inherit = Pod)]
 pub struct ModulePod {
     /// Standard metadata, stripped by [`ModulePod::strip`].
+    #[serde(deserialize_with = "metadata::read")]
     pub metadata: ObjectMeta,
     /// What is.
     #[serde(default)]
@@ -308,6 +310,7 @@ impl ModulePod {
 #[resource(inherit = Node)]
 pub struct BaseNode {
     /// Standard metadata, stripped by [`BaseNode::strip`].
+    #[serde(deserialize_with = "metadata::read")]
     pub metadata: ObjectMeta,
     /// What was asked for.
     #[serde(default)]
@@ -350,7 +353,6 @@ pub struct BaseNodeSpec {
 impl BaseNode {
     /// Drops what nobody reads.
     pub fn strip(&mut self) {
-        self.metadata.managed_fields = None;
         self.metadata.annotations = None;
         if self.is_virtual() {
             self.status.conditions.retain(|condition| condition.type_ == READY);

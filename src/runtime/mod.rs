@@ -14,6 +14,7 @@ pub mod index;
 pub mod kinds;
 pub mod lease;
 pub mod logging;
+pub mod metadata;
 pub mod metrics;
 pub mod ops;
 pub mod predecessor;

@@ -15,6 +15,7 @@ use crate::{
         status::VPodStatus,
         vpod::{Container, VPod},
     },
+    runtime::metadata,
 };
 
 /// A pod that may stand for modules.
@@ -22,6 +23,7 @@ use crate::{
 #[resource(inherit = Pod)]
 pub struct ModulePod {
     /// Standard metadata.
+    #[serde(deserialize_with = "metadata::read")]
     pub metadata: ObjectMeta,
     /// What was asked for.
     #[serde(default)]
