@@ -55,7 +55,7 @@ coverage: ## Lines and regions that unit, contract, scenario, vnode and migratio
 	@tests/coverage
 deny: ## Licences, sources and duplicates of all dependencies
 	@tests/deny
-bench: ## Figures: 1,000 modules on 50 simulated bases
+bench: ## Figures: 1,000 modules on 50 bases; 10,000 vPods on 1,000 virtual nodes, beside kwok (about 25 min)
 	@benches/run
 
 .PHONY: help

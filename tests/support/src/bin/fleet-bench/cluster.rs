@@ -3,23 +3,18 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::{DEADLINE, Result};
+use rig::bench::{AT_ONCE, Result, bases};
 
 /// Where the fleet lives.
 pub const NAMESPACE: &str = "fleet";
 /// The base Deployment.
 pub const BASE: &str = "base";
-/// Requests at a time, everywhere in this benchmark.
-pub const AT_ONCE: usize = 16;
 
 /// The way to the API server.
 #[derive(Clone)]
@@ -44,52 +39,13 @@ impl Cluster {
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
-    pub async fn create_namespace(&self, name: &str) -> Result<()> {
-        let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces.create(&PostParams::default(), &namespace).await?;
-        Ok(())
-    }
-
     /// Installs the kinds, makes the bases and waits for them.
-    pub async fn prepare(&self, bases: usize) -> Result<()> {
+    pub async fn prepare(&self, count: usize) -> Result<()> {
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
         kubectl(&["apply", "-k", &crds.to_string_lossy()])?;
         kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
-        self.create_namespace(NAMESPACE).await?;
-        let base: Deployment = serde_json::from_value(json!({
-            "metadata": {"name": BASE},
-            "spec": {
-                "replicas": bases,
-                "selector": {"matchLabels": {"app": BASE}},
-                "template": {
-                    "metadata": {"labels": {"app": BASE}},
-                    "spec": {"containers": [{"name": "base", "image": "base:1", "ports": [{"containerPort": 8080}]}]},
-                },
-            },
-        }))?;
-        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), NAMESPACE);
-        deployments.create(&PostParams::default(), &base).await?;
-        self.bases_ready(bases).await
-    }
-
-    async fn bases_ready(&self, bases: usize) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let ready = |pod: &Pod| {
-            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-            conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
-        };
-        let began = Instant::now();
-        loop {
-            let count = pods.list(&ListParams::default()).await?.iter().filter(|p| ready(p)).count();
-            if count == bases {
-                return Ok(());
-            }
-            if began.elapsed() > DEADLINE {
-                return Err(format!("{count} of {bases} bases are ready").into());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
+        bases::create_namespace(&self.client, NAMESPACE).await?;
+        bases::create(&self.client, NAMESPACE, BASE, &json!({}), count).await
     }
 
     /// Creates `count` ModuleDeployments.

@@ -1,19 +1,15 @@
-//! The fleet as its watcher sees it: one watch of each kind, counted as events come, so that waiting costs next to nothing.
+//! The fleet as its watcher sees it: one watch of each kind.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::fmt;
 
-use futures::StreamExt;
-use kube::Api;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher;
+use rig::bench::watch::Watch;
 use serde_json::Value;
-use tokio::sync::Notify;
 
 use super::cluster::{Cluster, NAMESPACE};
-use super::{DEADLINE, Result};
 
 /// What is known of the fleet.
 #[derive(Default)]
@@ -72,79 +68,24 @@ impl Seen {
     }
 }
 
-#[derive(Default)]
-struct Shared {
-    seen: Mutex<Seen>,
-    changed: Notify,
-}
-
-impl Shared {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (modules, available) = (self.modules(), &self.available);
+        let (completed, deployments) = (self.completed(), self.deployments());
+        write!(
+            f,
+            "{modules} Modules, Available by version {available:?}, {completed} of {deployments} releases Completed"
+        )
     }
 }
 
-/// The watches.
-pub struct Fleet {
-    shared: Arc<Shared>,
-}
-
-impl Fleet {
-    /// Begins to watch.
-    pub async fn watch(cluster: &Cluster) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
-        tokio::spawn(follow(cluster.api("Module", NAMESPACE), Arc::clone(&shared), Seen::module, Seen::forget_module));
-        tokio::spawn(follow(
-            cluster.api("ModuleDeployment", NAMESPACE),
-            Arc::clone(&shared),
-            Seen::deployment,
-            |seen, name| {
-                seen.deployments.remove(name);
-            },
-        ));
-        Ok(Self { shared })
-    }
-
-    /// Waits until `done`.
-    pub async fn until(&mut self, what: &str, done: impl Fn(&Seen) -> bool) -> Result<()> {
-        let began = Instant::now();
-        loop {
-            let changed = self.shared.changed.notified();
-            if done(&self.shared.seen()) {
-                return Ok(());
-            }
-            let left = DEADLINE.saturating_sub(began.elapsed());
-            if tokio::time::timeout(left, changed).await.is_err() {
-                let seen = self.shared.seen();
-                return Err(format!(
-                    "in {} s not all {what}: {} Modules, Available by version {:?}, {} of {} releases Completed",
-                    DEADLINE.as_secs(),
-                    seen.modules(),
-                    seen.available,
-                    seen.completed(),
-                    seen.deployments()
-                )
-                .into());
-            }
-        }
-    }
-}
-
-async fn follow(
-    api: Api<DynamicObject>,
-    shared: Arc<Shared>,
-    applied: fn(&mut Seen, &DynamicObject),
-    deleted: fn(&mut Seen, &str),
-) {
-    let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
-    while let Some(event) = events.next().await {
-        match event {
-            // A second list of the same objects can't hide a deletion: it comes only when a watch was lost for minutes.
-            Ok(Event::Apply(object) | Event::InitApply(object)) => applied(&mut shared.seen(), &object),
-            Ok(Event::Delete(object)) => deleted(&mut shared.seen(), &object.name_any()),
-            Ok(Event::Init | Event::InitDone) => {}
-            Err(error) => eprintln!("fleet-bench: watch: {error}"),
-        }
-        shared.changed.notify_one();
-    }
+/// Begins to watch.
+pub fn watch(cluster: &Cluster) -> Watch<Seen> {
+    let watch = Watch::default();
+    let all = watcher::Config::default;
+    watch.follow(cluster.api("Module", NAMESPACE), all(), Seen::module, Seen::forget_module);
+    watch.follow(cluster.api("ModuleDeployment", NAMESPACE), all(), Seen::deployment, |seen: &mut Seen, name: &str| {
+        seen.deployments.remove(name);
+    });
+    watch
 }

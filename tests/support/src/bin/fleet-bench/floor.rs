@@ -7,17 +7,19 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
+use rig::bench::{AT_ONCE, DEADLINE, Result, bases};
 use serde_json::{Value, json};
 
-use super::cluster::{AT_ONCE, BASE, Cluster};
-use super::{DEADLINE, Result};
+use super::cluster::{BASE, Cluster};
 
 /// Not the fleet's namespace; empty again before the operator starts.
 const NAMESPACE: &str = "floor";
+/// Where its Modules come from.
+const URL: &str = "https://repository.example.com/modules/biz-00/1.0.0/biz-00-1.0.0-ark-biz.jar";
 
 /// How long `modules` take.
 pub async fn measure(cluster: &Cluster, modules: usize) -> Result<Duration> {
-    cluster.create_namespace(NAMESPACE).await?;
+    bases::create_namespace(&cluster.client, NAMESPACE).await?;
     let owner = make_owner(cluster).await?;
     let api = cluster.api("Module", NAMESPACE);
     // The connections are up and the kind is known before the clock starts.
@@ -61,7 +63,7 @@ async fn write_one(api: &Api<DynamicObject>, name: String, owner: &str) -> Resul
         "status": {
             "status": "Available",
             "last_transition_time": "2025-01-01T00:00:00Z",
-            "installed": {"name": "biz-00", "version": "1.0.0"},
+            "installed": {"name": "biz-00", "version": "1.0.0", "url": URL},
             "observedGeneration": 1,
         },
     });
@@ -96,7 +98,7 @@ fn module(name: &str, owner: &str) -> Value {
             "module": {
                 "name": "biz-00",
                 "version": "1.0.0",
-                "url": "https://repository.example.com/modules/biz-00/1.0.0/biz-00-1.0.0-ark-biz.jar",
+                "url": URL,
             },
         },
     })

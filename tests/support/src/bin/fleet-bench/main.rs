@@ -6,30 +6,25 @@
 //!
 //! Sizes come from the environment: `BASES` (50), `DEPLOYMENTS` (20), `REPLICAS` (50), `IDLE_SECONDS` (60), `AGENT_MS` (50).
 
-mod audit;
 mod cluster;
 mod fleet;
 mod floor;
-mod meter;
-mod processes;
 mod report;
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use cluster::Cluster;
-use fleet::Fleet;
-use meter::{Meter, Phase};
-use processes::{Operator, Simulator};
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use fleet::Seen;
+use rig::bench::audit::Request;
+use rig::bench::meter::{Meter, Phase};
+use rig::bench::processes::{Controller, Simulator};
+use rig::bench::watch::Watch;
+use rig::bench::{Result, number};
 
 /// The versions before and after the upgrade.
 const OLD: &str = "1.0.0";
 const NEW: &str = "2.0.0";
-/// Nothing in this benchmark takes longer, even ten times slower than it should be.
-const DEADLINE: Duration = Duration::from_secs(600);
 
 /// How large the fleet is.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -55,17 +50,6 @@ impl Settings {
     fn modules(&self) -> usize {
         self.deployments * self.replicas
     }
-}
-
-fn number<N: std::str::FromStr>(name: &str, default: N) -> Result<N> {
-    match std::env::var(name) {
-        Ok(value) => value.parse().map_err(|_| format!("{name} is not a number: {value}").into()),
-        Err(_) => Ok(default),
-    }
-}
-
-fn variable(name: &str) -> Result<String> {
-    std::env::var(name).map_err(|_| format!("{name} is not set; start this with benches/run").into())
 }
 
 /// Says what is going on.
@@ -97,50 +81,51 @@ async fn bench() -> Result<()> {
     progress("floor: a bare writer, without the operator");
     let floor = floor::measure(&cluster, settings.modules()).await?;
 
-    let operator = Operator::start()?;
+    // The operator's command line may get more flags.
+    let flags = std::env::var("OPERATOR_FLAGS").unwrap_or_default();
+    let operator = Controller::start("operator", &flags.split_whitespace().collect::<Vec<_>>())?;
     operator.ready().await?;
-    let mut fleet = Fleet::watch(&cluster).await?;
+    let fleet = fleet::watch(&cluster);
     // Lists, connections and lazy initialisation of the start aren't the fleet's.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut meter = Meter::new(&operator, &simulator)?;
+    let mut meter = Meter::new(operator.subject(), Some(&simulator))?;
     let phases = vec![
-        install(&settings, &cluster, &mut fleet, &mut meter).await?,
+        install(&settings, &cluster, &fleet, &mut meter).await?,
         idle(&settings, &mut meter).await?,
-        upgrade(&settings, &cluster, &mut fleet, &mut meter).await?,
-        delete(&cluster, &mut fleet, &mut meter).await?,
+        upgrade(&settings, &cluster, &fleet, &mut meter).await?,
+        delete(&cluster, &fleet, &mut meter).await?,
     ];
-    drop(meter);
     operator.stop()?;
     let report = report::Report::new(settings, floor, phases, simulator.stop()?);
     print!("{}", report.text());
     report.save()
 }
 
-async fn install(settings: &Settings, cluster: &Cluster, fleet: &mut Fleet, meter: &mut Meter<'_>) -> Result<Phase> {
+async fn install(settings: &Settings, cluster: &Cluster, fleet: &Watch<Seen>, meter: &mut Meter) -> Result<Phase> {
     progress("install");
     let (modules, deployments) = (settings.modules(), settings.deployments);
-    meter.begin().await?;
+    meter.begin()?;
     let began = Instant::now();
     cluster.create_deployments(deployments, settings.replicas, OLD).await?;
     fleet.until("Modules Available", |seen| seen.available(OLD) == modules).await?;
     let done = began.elapsed();
     fleet.until("releases Completed", |seen| seen.completed() == deployments).await?;
     let completed = began.elapsed();
-    meter.end("install", done, completed).await
+    meter.end("install", done, completed, Request::is_write).await
 }
 
-async fn idle(settings: &Settings, meter: &mut Meter<'_>) -> Result<Phase> {
+async fn idle(settings: &Settings, meter: &mut Meter) -> Result<Phase> {
     progress(&format!("idle, {} s", settings.idle_seconds));
-    meter.begin().await?;
+    meter.begin()?;
     let began = Instant::now();
     tokio::time::sleep(Duration::from_secs(settings.idle_seconds)).await;
-    meter.end_now("idle", began.elapsed()).await
+    meter.end_now("idle", began.elapsed())
 }
 
-async fn upgrade(settings: &Settings, cluster: &Cluster, fleet: &mut Fleet, meter: &mut Meter<'_>) -> Result<Phase> {
+async fn upgrade(settings: &Settings, cluster: &Cluster, fleet: &Watch<Seen>, meter: &mut Meter) -> Result<Phase> {
     progress("upgrade");
     let (modules, deployments) = (settings.modules(), settings.deployments);
-    meter.begin().await?;
+    meter.begin()?;
     let began = Instant::now();
     cluster.upgrade_deployments(deployments, NEW).await?;
     fleet
@@ -149,17 +134,17 @@ async fn upgrade(settings: &Settings, cluster: &Cluster, fleet: &mut Fleet, mete
     let done = began.elapsed();
     fleet.until("releases Completed", |seen| seen.completed() == deployments).await?;
     let completed = began.elapsed();
-    meter.end("upgrade", done, completed).await
+    meter.end("upgrade", done, completed, Request::is_write).await
 }
 
-async fn delete(cluster: &Cluster, fleet: &mut Fleet, meter: &mut Meter<'_>) -> Result<Phase> {
+async fn delete(cluster: &Cluster, fleet: &Watch<Seen>, meter: &mut Meter) -> Result<Phase> {
     progress("deletion");
-    meter.begin().await?;
+    meter.begin()?;
     let began = Instant::now();
     cluster.delete_deployments().await?;
     fleet.until("Modules gone", |seen| seen.modules() == 0).await?;
     let done = began.elapsed();
     fleet.until("ModuleDeployments gone", |seen| seen.deployments() == 0).await?;
     let completed = began.elapsed();
-    meter.end("deletion", done, completed).await
+    meter.end("deletion", done, completed, Request::is_write).await
 }

@@ -1,17 +1,14 @@
 //! The figures beside their targets, as text for people and as JSON.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use rig::bench::meter::Phase;
+use rig::bench::{Result, save, tables};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::audit::Tally;
-use super::meter::Phase;
-use super::{Result, Settings};
+use super::Settings;
 
 /// CPU seconds of the Go controller V1 for the same install.
 const V1_CPU_SECONDS: f64 = 13.7;
@@ -71,7 +68,7 @@ impl Report {
         let name = phase.name;
         #[allow(clippy::cast_precision_loss, reason = "thousands")]
         let per_module = phase.all_writes() as f64 / self.settings.modules() as f64;
-        let cpu = phase.operator_cpu();
+        let cpu = phase.own_cpu();
         if name == "idle" {
             #[allow(clippy::cast_precision_loss, reason = "tens")]
             let writes = phase.all_writes() as f64;
@@ -125,61 +122,19 @@ impl Report {
         }
         #[allow(clippy::cast_precision_loss, reason = "thousands")]
         let per_module = |count: u64| format!("{:.3}", count as f64 / modules as f64);
-        self.matrix(&mut out, "API writes a Module", |phase| &phase.writes, per_module);
+        tables::counts(&mut out, "API writes a Module", &self.phases, |phase| &phase.writes, per_module);
         let plain = |count: u64| count.to_string();
-        self.matrix(&mut out, "refused API writes", |phase| &phase.refused, plain);
-        self.matrix(&mut out, "API reads", |phase| &phase.reads, plain);
-        self.matrix(&mut out, "calls to agents a Module", |phase| &phase.calls, per_module);
-        self.matrix(&mut out, "reconciles a Module", |phase| &phase.reconciles, per_module);
-        self.cpu(&mut out);
+        tables::counts(&mut out, "refused API writes", &self.phases, |phase| &phase.refused, plain);
+        tables::counts(&mut out, "API reads", &self.phases, |phase| &phase.reads, plain);
+        tables::counts(&mut out, "calls to agents a Module", &self.phases, |phase| &phase.calls, per_module);
+        tables::counts(&mut out, "reconciles a Module", &self.phases, |phase| &phase.reconciles, per_module);
+        tables::cpu(&mut out, &self.phases);
         let _ = writeln!(out, "\nagents counted {}", self.agents);
         out
     }
 
-    fn matrix(&self, out: &mut String, title: &str, of: impl Fn(&Phase) -> &Tally, show: impl Fn(u64) -> String) {
-        let keys: BTreeSet<&String> = self.phases.iter().flat_map(|phase| of(phase).keys()).collect();
-        if keys.is_empty() {
-            return;
-        }
-        self.heading(out, title);
-        for key in keys {
-            let _ = write!(out, "  {key:<38}");
-            for phase in &self.phases {
-                let cell = of(phase).get(key).map_or("-".to_owned(), |count| show(*count));
-                let _ = write!(out, "{cell:>10}");
-            }
-            let _ = writeln!(out);
-        }
-    }
-
-    fn heading(&self, out: &mut String, title: &str) {
-        let _ = write!(out, "\n{title:<40}");
-        for phase in &self.phases {
-            let _ = write!(out, "{:>10}", phase.name);
-        }
-        let _ = writeln!(out);
-    }
-
-    fn cpu(&self, out: &mut String) {
-        self.heading(out, "CPU seconds");
-        let names: BTreeSet<&str> = self.phases.iter().flat_map(|phase| phase.cpu.keys().copied()).collect();
-        for name in names {
-            let _ = write!(out, "  {name:<38}");
-            for phase in &self.phases {
-                let _ = write!(out, "{:>10.2}", phase.cpu.get(name).copied().unwrap_or(0.0));
-            }
-            let _ = writeln!(out);
-        }
-    }
-
     /// Writes the JSON to the file that `BENCH_OUT` names.
     pub fn save(&self) -> Result<()> {
-        let Some(file) = std::env::var_os("BENCH_OUT").map(PathBuf::from) else {
-            return Ok(());
-        };
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
         let report = json!({
             "settings": self.settings,
             "floor_seconds": self.floor,
@@ -187,8 +142,6 @@ impl Report {
             "phases": self.phases,
             "agents": self.agents,
         });
-        fs::write(&file, serde_json::to_vec_pretty(&report)?)?;
-        println!("written to {}", file.display());
-        Ok(())
+        save(&report)
     }
 }

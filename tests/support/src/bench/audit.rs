@@ -1,4 +1,4 @@
-//! The audit log of the API server: what the operator asked it to do.
+//! The audit log of the API server: what one user asked it to do.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,21 +9,21 @@ use serde::Deserialize;
 
 use super::{Result, variable};
 
-/// The operator's user in the rig.
-const OPERATOR: &str = "module-controller";
-
-/// The log, read up to a point.
+/// The log as far as it is about one user, read up to a point.
 pub struct Audit {
+    user: &'static str,
     file: PathBuf,
     offset: u64,
 }
 
-/// One answered request of the operator.
+/// One answered request.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// `create`, `update`, `patch`, `delete`, `get` and so on.
     pub verb: String,
     /// Resource, with its subresource.
     pub resource: String,
+    /// The API server answered with an error.
     pub refused: bool,
     /// When it was answered, `2025-01-01T00:00:00.000000Z`.
     pub at: String,
@@ -68,13 +68,13 @@ struct ResponseStatus {
 }
 
 impl Audit {
-    /// The log of this rig, from its present end on.
-    pub fn open() -> Result<Self> {
+    /// The log of this rig, from its present end on, as far as it is about `user`.
+    pub fn open(user: &'static str) -> Result<Self> {
         let file = PathBuf::from(variable("RIG_STATE")?).join("audit.log");
         if !file.exists() {
             return Err("the rig writes no audit log; start it with --audit".into());
         }
-        let mut audit = Self { file, offset: 0 };
+        let mut audit = Self { user, file, offset: 0 };
         audit.skip()?;
         Ok(audit)
     }
@@ -85,7 +85,7 @@ impl Audit {
         Ok(())
     }
 
-    /// The operator's requests that were answered since the last look.
+    /// The requests that were answered since the last look.
     pub fn news(&mut self) -> Result<Vec<Request>> {
         let mut file = File::open(&self.file)?;
         file.seek(SeekFrom::Start(self.offset))?;
@@ -94,17 +94,17 @@ impl Audit {
         // A line that is being written is read the next time.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         self.offset += whole as u64;
-        let name = format!("\"username\":\"{OPERATOR}\"");
+        let name = format!("\"username\":\"{}\"", self.user);
         let ours = text[..whole].lines().filter(|line| line.contains(&name));
-        ours.filter_map(|line| serde_json::from_str(line).map(request).transpose())
+        ours.filter_map(|line| serde_json::from_str(line).map(|line| request(line, self.user)).transpose())
             .collect::<std::result::Result<_, _>>()
             .map_err(|error| format!("a line of the audit log cannot be read: {error}").into())
     }
 }
 
-fn request(line: Line) -> Option<Request> {
+fn request(line: Line, user: &str) -> Option<Request> {
     let object = line.object_ref?;
-    if line.stage != "ResponseComplete" || line.user.username != OPERATOR {
+    if line.stage != "ResponseComplete" || line.user.username != user {
         return None;
     }
     let resource = match object.subresource {
