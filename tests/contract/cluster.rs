@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 
 /// How long a condition may take to come true; the slowest one here takes about 2 s on two cores.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 /// On a namespace: the admission policies don't hold there, as in a cluster that hasn't got them.
 const POLICY_LABEL: &str = "contract.test/policy";
 
@@ -248,22 +248,27 @@ pub async fn kubectl(args: &[&str]) -> Said {
 
 /// `kubectl` with an input.
 pub async fn kubectl_with(args: &[&str], input: &str) -> Said {
-    let mut child = Command::new("kubectl")
+    said("kubectl", args, input).await
+}
+
+/// A program with an input, in the folder of the crate.
+pub async fn said(program: &str, args: &[&str], input: &str) -> Said {
+    let mut child = Command::new(program)
         .args(args)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("kubectl is in PATH");
+        .unwrap_or_else(|error| panic!("{program}: {error}; `make test` builds what the rig needs"));
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_owned();
-    // Beside the reading, or a long input and a long output would wait for each other. A kubectl that has ended
+    // Beside the reading, or a long input and a long output would wait for each other. A program that has ended
     // without reading is no mistake of ours.
     let writing = tokio::spawn(async move {
         let _ = stdin.write_all(input.as_bytes()).await;
     });
-    let output = child.wait_with_output().await.expect("kubectl ends");
+    let output = child.wait_with_output().await.expect("it ends");
     let _ = writing.await;
     Said {
         ok: output.status.success(),

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Policy, Space, documents, eventually, in_namespace, kubectl, kubectl_with};
 
-async fn rendered(path: &str) -> String {
+/// What kustomize makes of a folder.
+pub async fn rendered(path: &str) -> String {
     let said = kubectl(&["kustomize", path]).await;
     assert!(said.ok, "{path}: {}", said.err);
     said.out
@@ -28,8 +29,98 @@ async fn the_default_install_is_taken_by_the_api_server() {
 }
 
 #[tokio::test]
+async fn the_install_with_two_replicas_is_taken_by_the_api_server() {
+    is_taken("config/ha").await;
+}
+
+#[tokio::test]
 async fn the_vnode_providers_install_is_taken_by_the_api_server() {
     is_taken("config/vnode").await;
+}
+
+/// The second replica is worth its memory only if the two don't go together.
+#[tokio::test]
+async fn two_replicas_stand_apart_and_leave_one_by_one() {
+    let objects = documents(&rendered("config/ha").await);
+    let manager = named(&objects, "Deployment", "module-deployment-controller-manager");
+    assert_eq!(manager["spec"]["replicas"], 2);
+    assert_eq!(manager["spec"]["strategy"]["rollingUpdate"], json!({ "maxSurge": 1, "maxUnavailable": 0 }));
+    let pod = &manager["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["args"], json!(["--leader-elect"]), "without it both would lead");
+    let labels = &manager["spec"]["selector"];
+    let spread = pod["topologySpreadConstraints"].as_array().expect("constraints");
+    let keys: Vec<&Value> = spread.iter().map(|constraint| &constraint["topologyKey"]).collect();
+    assert_eq!(keys, [&json!("kubernetes.io/hostname"), &json!("topology.kubernetes.io/zone")]);
+    assert!(spread.iter().all(|constraint| constraint["labelSelector"] == *labels));
+    let class = named(&objects, "PriorityClass", "module-controller");
+    assert_eq!(pod["priorityClassName"], class["metadata"]["name"]);
+    let budget = named(&objects, "PodDisruptionBudget", "module-deployment-controller-manager");
+    assert_eq!((&budget["spec"]["minAvailable"], &budget["spec"]["selector"]), (&json!(1), labels));
+}
+
+/// The namespace of the install enforces it.
+#[tokio::test]
+async fn the_pods_are_let_into_a_restricted_namespace() {
+    in_namespace(Policy::On, |space| async move {
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        let said = kubectl(&["label", "namespace", &space.name, label]).await;
+        assert!(said.ok, "{}", said.err);
+        let default = documents(&rendered("config/default").await);
+        let namespace = named(&default, "Namespace", "module-deployment-system");
+        assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+        for path in ["config/default", "config/ha", "config/namespaced", "config/vnode"] {
+            for deployment in of_kind(&documents(&rendered(path).await), "Deployment") {
+                let mut pod = deployment["spec"]["template"].clone();
+                pod["apiVersion"] = json!("v1");
+                pod["kind"] = json!("Pod");
+                pod["metadata"]["name"] = json!("probe");
+                // A class of the cluster, which isn't here.
+                pod["spec"].as_object_mut().expect("a spec").remove("priorityClassName");
+                let create = ["create", "--dry-run=server", "-f", "-"];
+                let said = space.kubectl_with(&create, &pod.to_string()).await;
+                assert!(said.ok, "{path}: {}", said.err);
+                pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+                let said = space.kubectl_with(&create, &pod.to_string()).await;
+                assert!(said.err.contains("violates PodSecurity"), "{path}: nobody looked: {}", said.err);
+            }
+        }
+    })
+    .await;
+}
+
+/// Arklet's port is for the operator and the provider alone, and every other one as open as before.
+#[tokio::test]
+async fn the_network_policy_closes_one_port() {
+    in_namespace(Policy::On, |space| async move {
+        let text = rendered("config/network-policy").await;
+        let objects = documents(&text);
+        let policy = named(&objects, "NetworkPolicy", "koupleless-bases");
+        let rules = policy["spec"]["ingress"].as_array().expect("rules");
+        let tcp = |rule: &Value| -> Vec<(i64, i64)> {
+            let ports = rule["ports"].as_array().expect("ports").iter().filter(|port| port["protocol"] == "TCP");
+            let range = |port: &Value| {
+                let first = port["port"].as_i64().expect("a port");
+                (first, port["endPort"].as_i64().unwrap_or(first))
+            };
+            ports.map(range).collect()
+        };
+        let closed: Vec<&Value> = rules.iter().filter(|rule| !rule["from"].is_null()).collect();
+        let open: Vec<&Value> = rules.iter().filter(|rule| rule["from"].is_null()).collect();
+        assert_eq!((closed.len(), open.len()), (1, 1));
+        assert_eq!(tcp(closed[0]), [(1238, 1238)]);
+        assert_eq!(tcp(open[0]), [(1, 1237), (1239, 65_535)]);
+        let peers = &closed[0]["from"][0]["podSelector"]["matchExpressions"][0];
+        for path in ["config/default", "config/vnode"] {
+            for deployment in of_kind(&documents(&rendered(path).await), "Deployment") {
+                let label = &deployment["spec"]["template"]["metadata"]["labels"]["control-plane"];
+                assert!(peers["values"].as_array().expect("values").contains(label), "{path}: {label}");
+            }
+        }
+        let text = text.replace("namespace: default", &format!("namespace: {}", space.name));
+        let said = kubectl_with(&["create", "--dry-run=server", "-f", "-"], &text).await;
+        assert!(said.ok, "{}", said.err);
+    })
+    .await;
 }
 
 async fn is_taken(path: &'static str) {
@@ -118,7 +209,7 @@ async fn the_samples_are_good() {
 #[tokio::test]
 async fn the_policies_fit_the_schema() {
     in_namespace(Policy::On, |_| async {
-        for policy in ["moduledeployments", "moduledeployments-hints", "modules"] {
+        for policy in ["moduledeployments", "moduledeployments-hints", "modules", "module-sources", "children-hints"] {
             let name = format!("validatingadmissionpolicy/{policy}.koupleless.io");
             let status = eventually(&format!("{name} is checked"), || async {
                 let said = kubectl(&["get", &name, "-o", "json"]).await;

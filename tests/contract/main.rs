@@ -1,17 +1,21 @@
 //! The contract with a real API server: what V1 stored is read and written without loss, what the schema and the
 //! admission policy let in, what the installed role may do, and what the API server does by itself.
 //!
-//! No operator runs here, but in `hpa`, where a real autoscaler and the operator meet. The server is the one of
+//! No operator runs here, but in `hpa`, where a real autoscaler and the operator meet, and in `rollout`, where its replicas
+//! take turns. The server is the one of
 //! KUBECONFIG; `tests/control-plane/with-cluster` starts one. Tests run side by side, each in a namespace of its own, and
 //! wait for conditions, never for a time.
 
 mod cascade;
+mod chart;
 mod cluster;
 mod columns;
 mod hpa;
 mod install;
 mod limits;
+mod policies;
 mod refused;
+mod rollout;
 mod scale;
 mod schema;
 mod stored;
