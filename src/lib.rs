@@ -44,6 +44,7 @@
 
 pub mod api;
 pub mod arklet;
+pub mod cli;
 pub mod controllers;
 pub mod domain;
 pub mod process;

@@ -62,6 +62,38 @@ fn decisions_are_pure() {
     }
 }
 
+/// What the command line tool has no part in: it is a client of the API server like any other.
+const FORBIDDEN_IN_CLI: [&str; 7] = [
+    "controllers::",
+    "vnode::",
+    "crate::process",
+    "arklet::session",
+    "runtime::ops",
+    "runtime::cache",
+    "runtime::metrics",
+];
+
+#[test]
+fn the_command_line_tool_is_a_client_and_its_decisions_are_pure() {
+    for (path, text) in sources("src/cli") {
+        if path.ends_with("tests.rs") || path.to_string_lossy().ends_with("_tests.rs") {
+            continue;
+        }
+        let pure = ["view", "change", "output"].iter().any(|part| path.iter().any(|folder| folder == *part));
+        // The types of runtime and arklet are read here too; what talks to somebody isn't.
+        let impure = FORBIDDEN_IN_DOMAIN.iter().filter(|word| !["crate::runtime", "crate::arklet"].contains(word));
+        for (number, line) in code(&text) {
+            let at = format!("{}:{}", path.display(), number + 1);
+            for word in FORBIDDEN_IN_CLI {
+                assert!(!line.contains(word), "{at}: the command line tool may not use {word}");
+            }
+            for word in impure.clone().filter(|_| pure) {
+                assert!(!line.contains(word), "{at}: a decision may not use {word}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_agents_wire_knows_no_kubernetes() {
     for file in ["src/arklet/wire.rs", "src/arklet/client.rs", "src/arklet/outcome.rs"] {

@@ -13,12 +13,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-pub use self::{course::rank, sets::owner_of};
 use self::{
     course::{Course, plan_course},
     events::events,
     sets::order_sets,
-    standing::{completed_revision, deadline, given_up, release, restarting, was_completed},
+    standing::{deadline, given_up, release, restarting, was_completed},
+};
+pub use self::{
+    course::{is_on_request, on_request, rank},
+    sets::owner_of,
+    standing::completed_revision,
 };
 use super::{
     names,

@@ -24,6 +24,21 @@ pub fn diff(had: &Value, wanted: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
+/// The object that a JSON merge patch (RFC 7396) makes of another.
+pub fn apply(object: &Value, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else { return patch.clone() };
+    let mut result = object.as_object().cloned().unwrap_or_default();
+    for (key, change) in patch {
+        if change.is_null() {
+            result.remove(key);
+        } else {
+            let applied = apply(result.get(key).unwrap_or(&Value::Null), change);
+            result.insert(key.clone(), applied);
+        }
+    }
+    Value::Object(result)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -35,7 +50,9 @@ mod tests {
         let had = json!({"a": 1, "b": {"c": [1, 2], "d": "x", "e": 0}, "f": true});
         let wanted = json!({"a": 1, "b": {"c": [1], "d": "x", "g": null}, "h": {}});
         let patch = json!({"b": {"c": [1], "e": null, "g": null}, "f": null, "h": {}});
-        assert_eq!(diff(&had, &wanted), Some(patch));
+        assert_eq!(diff(&had, &wanted), Some(patch.clone()));
+        let cleared = json!({"a": 1, "b": {"c": [1], "d": "x"}, "h": {}});
+        assert_eq!(apply(&had, &patch), cleared, "a null takes a field away");
         assert_eq!(diff(&had, &had), None);
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     deadline::Deadline,
-    deployment::{Reports, SetView, View},
+    deployment::{Reports, SetView, View, is_on_request},
     names,
     release::{Progress, Release},
 };
@@ -237,6 +237,9 @@ pub fn why_rolled_back(facts: &Facts<'_>) -> String {
     let name = facts.newest_name.unwrap_or_default();
     let seconds = facts.deadline.map_or(0, |deadline| deadline.seconds);
     let back = facts.back.map(|back| format!("; {back} is back")).unwrap_or_default();
+    if facts.newest.is_some_and(|set| is_on_request(set.object)) {
+        return format!("{name} was aborted on request{back}; change spec.template to try again");
+    }
     format!("{name} made no progress for {seconds} s{}{back}; change spec.template to try again", cause(facts))
 }
 

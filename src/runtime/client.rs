@@ -68,9 +68,15 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
 }
 
 /// A client for settings that were found elsewhere.
-pub fn build(mut config: Config) -> Result<Client, Error> {
+pub fn build(config: Config) -> Result<Client, Error> {
+    build_as(config, AGENT, READ_TIMEOUT)
+}
+
+/// A client for another program than the operator: `agent` is what the audit log shows, `silence` how long an answer may
+/// take (zero: for ever).
+pub fn build_as(mut config: Config, agent: &'static str, silence: Duration) -> Result<Client, Error> {
     install_crypto();
-    tune(&mut config);
+    tune(&mut config, agent, silence);
     Client::try_from(config).map_err(|e| Error::Setup(Box::new(e)))
 }
 
@@ -92,14 +98,14 @@ async fn find_config(kubeconfig: Option<&Path>) -> Result<Config, Error> {
     }
 }
 
-fn tune(config: &mut Config) {
+fn tune(config: &mut Config, agent: &'static str, silence: Duration) {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.write_timeout = Some(WRITE_TIMEOUT);
-    config.read_timeout = Some(READ_TIMEOUT);
+    config.read_timeout = Some(silence).filter(|silence| !silence.is_zero());
     // Otherwise the time that a pooled connection lay idle counts as silence.
     config.reset_reader_on_write = true;
-    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
 }
 
 #[cfg(test)]
@@ -116,7 +122,7 @@ mod tests {
     #[test]
     fn a_quiet_watch_outlives_its_own_timeout() {
         let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
-        tune(&mut config);
+        tune(&mut config, AGENT, READ_TIMEOUT);
         let watch = Duration::from_secs(290 + 5);
         assert!(config.read_timeout.unwrap() > watch);
         assert!(config.reset_reader_on_write && !config.default_retry);

@@ -117,6 +117,19 @@ pub fn mark_failed(set: &ModuleReplicaSet, now: i64) -> SetChange {
     SetChange { name: set.name_any(), uid: set.uid().unwrap_or_default(), patch }
 }
 
+/// What the mark of a release says that a person gave up, behind the time; the operator's own is the time alone.
+const ON_REQUEST: &str = "on request";
+
+/// The mark ([`annotation::ROLLED_BACK`]) that gives a release up on a person's order.
+pub fn on_request(time: Timestamp) -> String {
+    format!("{time} {ON_REQUEST}")
+}
+
+/// Whether the set was rolled back on a person's order.
+pub fn is_on_request(set: &ModuleReplicaSet) -> bool {
+    set.annotations().get(annotation::ROLLED_BACK).is_some_and(|mark| mark.ends_with(ON_REQUEST))
+}
+
 /// Takes the mark off a set that is to run after all: its release begins anew, and what is confirmed now was meant for
 /// another.
 pub fn unmark(set: &ModuleReplicaSet, confirmed: &str, patch: &mut serde_json::Value) {

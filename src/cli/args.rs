@@ -1,0 +1,169 @@
+//! The command line: verbs, and the options that all of them have.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use super::verbs;
+
+/// What was asked for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-module",
+    bin_name = "kubectl module",
+    version,
+    about = "See and steer Koupleless modules in a cluster",
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Options of all verbs.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of all verbs, named as kubectl's.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Global {
+    /// The namespace [default: that of the context]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The cluster of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The user of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The user to act as
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// The kubeconfig [default: KUBECONFIG, then ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// How long one request may take, such as 30s or 2m
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub request_timeout: Duration,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show ModuleDeployments with their revisions, modules and bases
+    Get(verbs::get::Args),
+}
+
+/// Which objects: one by name, those of a namespace, or all.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Selection {
+    /// Names of ModuleDeployments; `mddeploy/NAME` will do
+    #[arg(value_name = "NAME", value_parser = deployment_name, conflicts_with_all = ["selector", "all_namespaces"])]
+    pub names: Vec<String>,
+    /// Only those with these labels, such as team=a,tier!=web
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+}
+
+/// A name, with or without its kind before it.
+pub fn deployment_name(text: &str) -> Result<String, String> {
+    let Some((kind, name)) = text.split_once('/') else { return named(text) };
+    let kind = kind.strip_suffix(".koupleless.io").unwrap_or(kind).to_ascii_lowercase();
+    match kind.as_str() {
+        "moduledeployment" | "moduledeployments" | "mddeploy" => named(name),
+        _ => Err(format!("{kind} is no ModuleDeployment; give its name alone, or mddeploy/NAME")),
+    }
+}
+
+fn named(name: &str) -> Result<String, String> {
+    if name.is_empty() { Err("the name is empty".to_owned()) } else { Ok(name.to_owned()) }
+}
+
+/// A duration as kubectl takes it: `30s`, `1m30s`, `2h`; a number without a unit is in seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; write 30s, 5m or 1h30m");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let (mut total, mut number) = (Duration::ZERO, String::new());
+    let mut rest = text.chars().peekable();
+    while let Some(next) = rest.next() {
+        if next.is_ascii_digit() {
+            number.push(next);
+            continue;
+        }
+        let milliseconds = next == 'm' && rest.next_if_eq(&'s').is_some();
+        let unit: u64 = match next {
+            'm' if milliseconds => 1,
+            's' => 1_000,
+            'm' => 60_000,
+            'h' => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        let count: u64 = number.parse().map_err(|_| wrong())?;
+        number.clear();
+        let part = count.checked_mul(unit).map(Duration::from_millis);
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+    }
+    if number.is_empty() && !text.is_empty() { Ok(total) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_kubectl_reads_them() {
+        for (text, milliseconds) in [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("2h", Some(7_200_000)),
+            ("250ms", Some(250)),
+            ("15", Some(15_000)),
+            ("0", Some(0)),
+            ("", None),
+            ("s", None),
+            ("5m3", None),
+            ("5 m", None),
+            ("-5s", None),
+            ("99999999999999999999s", None),
+            ("99999999999999999h", None),
+        ] {
+            assert_eq!(duration(text).ok(), milliseconds.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_named_with_or_without_its_kind() {
+        for name in ["hello", "mddeploy/hello", "moduledeployment/hello", "ModuleDeployments.koupleless.io/hello"] {
+            assert_eq!(deployment_name(name).as_deref(), Ok("hello"), "{name}");
+        }
+        assert!(deployment_name("deploy/hello").unwrap_err().contains("mddeploy/NAME"));
+        assert!(deployment_name("mddeploy/").is_err());
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_verb() {
+        for line in ["x -n a get", "x get -n a"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.global.namespace.as_deref(), Some("a"));
+        }
+        assert!(Cli::try_parse_from(["x", "get", "-A", "-n", "a"]).is_err(), "one or all");
+        assert_eq!(Cli::try_parse_from(["x", "get", "--what"]).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,146 @@
+//! The API server as the verbs see it: a client for the chosen context and namespace, and reads that explain themselves.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, Config, Resource, ResourceExt,
+    api::ListParams,
+    config::{KubeConfigOptions, Kubeconfig},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    args::{Global, Selection},
+    error::Error,
+};
+use crate::{api::ModuleDeployment, runtime::client};
+
+/// What the API server's audit log shows.
+const AGENT: &str = concat!("kubectl-module/", env!("CARGO_PKG_VERSION"));
+/// How many objects one answer holds.
+const PAGE: u32 = 500;
+
+/// A cluster, and the namespace that is meant in it.
+pub struct Cluster {
+    /// The client.
+    pub client: Client,
+    /// The namespace: the option, else that of the context.
+    pub namespace: String,
+}
+
+impl Cluster {
+    /// Finds the cluster as kubectl does: --kubeconfig, else KUBECONFIG, else ~/.kube/config; in a pod its own.
+    pub async fn connect(global: &Global) -> Result<Self, Error> {
+        let mut config = config(global).await?;
+        config.auth_info.impersonate = global.impersonate.clone().or(config.auth_info.impersonate);
+        let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Self { client: client::build_as(config, AGENT, global.request_timeout)?, namespace })
+    }
+
+    /// Objects of a kind in a namespace; `None`: in all of them.
+    pub fn api<K>(&self, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// All objects of a kind that a label selector matches, page by page.
+    pub async fn list<K>(&self, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api = self.api::<K>(namespace);
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector = selector.map(str::to_owned);
+        let mut found = Vec::new();
+        loop {
+            let page = api.list(&params).await.map_err(|error| Error::of(format!("list {}", K::plural(&())), error))?;
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            found.extend(page.items);
+            if params.continue_token.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// One ModuleDeployment.
+    pub async fn deployment(&self, name: &str) -> Result<ModuleDeployment, Error> {
+        let api = self.api::<ModuleDeployment>(Some(&self.namespace));
+        match api.get(name).await {
+            Ok(found) => Ok(found),
+            Err(kube::Error::Api(status)) if status.code == 404 && status.message.contains(name) => {
+                Err(Error::NotFound {
+                    kind: "ModuleDeployment",
+                    name: name.to_owned(),
+                    namespace: self.namespace.clone(),
+                    hint: "`kubectl module get` shows those that exist, -n another namespace".to_owned(),
+                })
+            }
+            Err(error) => Err(Error::of(format!("get the ModuleDeployment {name}"), error)),
+        }
+    }
+
+    /// The ModuleDeployments that are meant, by namespace and name.
+    pub async fn deployments(&self, selection: &Selection) -> Result<Vec<ModuleDeployment>, Error> {
+        let mut found = Vec::new();
+        for name in &selection.names {
+            found.push(self.deployment(name).await?);
+        }
+        if selection.names.is_empty() {
+            found = self.list(self.scope(selection), selection.selector.as_deref()).await?;
+        }
+        found.sort_by_key(|deployment| (deployment.namespace(), deployment.name_any()));
+        Ok(found)
+    }
+
+    /// The namespace that is meant; `None`: all of them.
+    pub fn scope(&self, selection: &Selection) -> Option<&str> {
+        (!selection.all_namespaces).then_some(self.namespace.as_str())
+    }
+}
+
+async fn config(global: &Global) -> Result<Config, Error> {
+    let options = KubeConfigOptions {
+        context: global.context.clone(),
+        cluster: global.cluster.clone(),
+        user: global.user.clone(),
+    };
+    let file = global.kubeconfig.as_deref().filter(|file| !file.as_os_str().is_empty());
+    let named = file.map(Kubeconfig::read_from).transpose();
+    let named = named.map_err(|error| Error::Usage(unusable(global, &error)))?;
+    let found = match named {
+        Some(content) => Config::from_custom_kubeconfig(content, &options).await,
+        None => match Config::from_kubeconfig(&options).await {
+            // In a pod there is no kubeconfig, and none was asked for.
+            Err(_) if global.context.is_none() && std::env::var_os("KUBECONFIG").is_none() && in_a_pod() => {
+                return Config::incluster()
+                    .map_err(|error| Error::Usage(format!("cannot use this pod's account: {error}")));
+            }
+            found => found,
+        },
+    };
+    found.map_err(|error| Error::Usage(unusable(global, &error)))
+}
+
+fn in_a_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+fn unusable(global: &Global, error: &kube::config::KubeconfigError) -> String {
+    let which = match (&global.kubeconfig, std::env::var("KUBECONFIG")) {
+        (Some(file), _) => file.display().to_string(),
+        (None, Ok(files)) if !files.is_empty() => files,
+        _ => "~/.kube/config".to_owned(),
+    };
+    let context = global.context.as_ref().map(|context| format!(", context {context}")).unwrap_or_default();
+    format!("cannot use the kubeconfig {which}{context}: {error}; `kubectl config get-contexts` shows what there is")
+}
+
+/// Milliseconds since the epoch.
+pub fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}

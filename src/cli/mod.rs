@@ -1,0 +1,45 @@
+//! `kubectl module`: what people at a terminal, and scripts, do with ModuleDeployments.
+//!
+//! A client of the API server like any other: it reads the objects that the operator writes and changes what a user may
+//! change. It talks to the same types ([`crate::api`]) and means the same by them ([`crate::domain`]), and knows nothing of
+//! controllers, sessions and virtual nodes: a check in `tests/architecture.rs` refuses them here.
+//!
+//! ```text
+//! args --> verbs (thin: read, ask, write, print) --> view:   objects and the time -> what is shown
+//!              |                                     change: an object and a wish -> patch, nothing to do, or refusal
+//!          cluster (the API)                         output: what is shown -> text, JSON, YAML
+//! ```
+//!
+//! `view`, `change` and `output` are pure, and hold all decisions. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+pub mod args;
+pub mod change;
+pub mod cluster;
+pub mod error;
+pub mod output;
+pub mod verbs;
+pub mod view;
+
+use std::io::{IsTerminal, Write};
+
+use args::{Cli, Verb};
+use error::Error;
+use output::{Look, Tone};
+
+/// Runs one command and gives its exit code. What it prints goes to standard output, what went wrong to standard error.
+pub async fn run(cli: Cli) -> u8 {
+    let done = match cli.verb {
+        Verb::Get(args) => verbs::get::run(&cli.global, &args).await,
+    };
+    match done {
+        Ok(()) => 0,
+        // Who closed the pipe, as `head` does, has seen enough.
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            let look = Look::of(std::io::stderr().is_terminal(), false, None);
+            // Where nobody hears of it, the exit code says it still.
+            let _ = writeln!(std::io::stderr(), "{} {error}", look.paint(Tone::Bad, "error:"));
+            error.exit_code()
+        }
+    }
+}

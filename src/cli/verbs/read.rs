@@ -1,0 +1,58 @@
+//! What showing verbs read around ModuleDeployments.
+
+use std::collections::BTreeSet;
+
+use kube::{ResourceExt, core::Selector};
+
+use super::stdout::remark;
+use crate::{
+    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
+    cli::{cluster::Cluster, error::Error, view::Observed},
+    domain::names,
+    runtime::kinds::BasePod,
+};
+
+/// Replica sets, Modules and base pods of some deployments. Of one deployment only its own are asked for.
+pub async fn around(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    deployments: Vec<ModuleDeployment>,
+) -> Result<Observed, Error> {
+    if deployments.is_empty() {
+        return Ok(Observed { pods: Some(vec![]), ..Observed::default() });
+    }
+    let own = |name: &str| format!("{}={}", label::MODULE_DEPLOYMENT, names::label_safe(name));
+    let selector = match deployments.as_slice() {
+        [one] => Some(own(&one.name_any())),
+        _ => None,
+    };
+    let sets: Vec<ModuleReplicaSet> = cluster.list(namespace, selector.as_deref()).await?;
+    let modules: Vec<Module> = cluster.list(namespace, selector.as_deref()).await?;
+    let pods = pods(cluster, &sets).await?;
+    Ok(Observed { deployments, sets, modules, pods })
+}
+
+/// The pods that the replica sets may use, never all of a cluster; `None` where they may not be read.
+async fn pods(cluster: &Cluster, sets: &[ModuleReplicaSet]) -> Result<Option<Vec<BasePod>>, Error> {
+    let selector = |set: &ModuleReplicaSet| {
+        let selector = set.spec.selector.clone()?;
+        let selector = Selector::try_from(selector).ok()?.to_string();
+        (!selector.is_empty()).then(|| (set.namespace().unwrap_or_default(), selector))
+    };
+    let wanted: BTreeSet<(String, String)> = sets.iter().filter_map(selector).collect();
+    let mut pods: Vec<BasePod> = Vec::new();
+    for (namespace, selector) in wanted {
+        match cluster.list::<BasePod>(Some(&namespace), Some(&selector)).await {
+            Ok(found) => pods.extend(found),
+            Err(error) if error.code() == Some(403) => {
+                remark(&format!("note: how the bases are isn't shown: you may not list pods in {namespace}"));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    pods.sort_by(|one, other| one.uid().cmp(other.uid()));
+    pods.dedup_by(|one, other| one.uid() == other.uid());
+    pods.retain(|pod| !pod.is_virtual());
+    Ok(Some(pods))
+}

@@ -1,0 +1,57 @@
+//! Standard output, and what it may look like.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::cli::{
+    error::Error,
+    output::{self, Look},
+};
+
+/// Standard output of this process.
+pub struct Stdout {
+    /// What it may look like.
+    pub look: Look,
+    /// Whether it is a terminal.
+    pub terminal: bool,
+}
+
+impl Stdout {
+    /// Looks at what there is.
+    pub fn new() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        Self { look: Look::of(terminal, no_color, width), terminal }
+    }
+
+    /// Prints text as it is.
+    pub fn print(&self, text: &str) -> Result<(), Error> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// Prints a document as JSON.
+    pub fn print_json<T: Serialize>(&self, value: &T) -> Result<(), Error> {
+        self.print(&output::json(value).map_err(std::io::Error::other)?)
+    }
+
+    /// Prints a document as YAML.
+    pub fn print_yaml<T: Serialize>(&self, value: &T) -> Result<(), Error> {
+        self.print(&output::yaml(value).map_err(std::io::Error::other)?)
+    }
+}
+
+impl Default for Stdout {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Says something beside the output, which scripts don't read.
+pub fn remark(text: &str) {
+    // Nothing depends on it.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
