@@ -57,6 +57,19 @@ pub struct Global {
 pub enum Verb {
     /// Show ModuleDeployments with their revisions, modules and bases
     Get(verbs::get::Args),
+    /// Check manifests without a cluster
+    Validate(verbs::validate::Args),
+    /// Write a manifest to begin with
+    Create(verbs::create::Args),
+    /// Show and convert what the Go ModuleController V1 left
+    Migrate(verbs::migrate::Args),
+    /// Pack what somebody needs to help into one file
+    SupportBundle(verbs::support_bundle::Args),
+    /// Print a completion script
+    Completion(verbs::completion::Args),
+    /// What kubectl asks for when the tab key is pressed
+    #[command(name = "__complete", hide = true)]
+    Complete(verbs::completion::Words),
 }
 
 /// Which objects: one by name, those of a namespace, or all.

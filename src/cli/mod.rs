@@ -10,13 +10,20 @@
 //!          cluster (the API)                         output: what is shown -> text, JSON, YAML
 //! ```
 //!
-//! `view`, `change` and `output` are pure, and hold all decisions. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! `view`, `change` and `output` are pure, and hold all decisions; so are `validate`, `create`, `migrate`, `bundle` and `complete`, the
+//! cores of the verbs of those names. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 pub mod args;
+pub mod bundle;
 pub mod change;
 pub mod cluster;
+pub mod complete;
+pub mod create;
 pub mod error;
+pub mod manifest;
+pub mod migrate;
 pub mod output;
+pub mod validate;
 pub mod verbs;
 pub mod view;
 
@@ -30,6 +37,12 @@ use output::{Look, Tone};
 pub async fn run(cli: Cli) -> u8 {
     let done = match cli.verb {
         Verb::Get(args) => verbs::get::run(&cli.global, &args).await,
+        Verb::Validate(args) => verbs::validate::run(&args),
+        Verb::Create(args) => verbs::create::run(&cli.global, &args),
+        Verb::Migrate(args) => verbs::migrate::run(&cli.global, &args).await,
+        Verb::SupportBundle(args) => verbs::support_bundle::run(&cli.global, &args).await,
+        Verb::Completion(args) => verbs::completion::run(&args),
+        Verb::Complete(args) => verbs::completion::answer(&args).await,
     };
     match done {
         Ok(()) => 0,

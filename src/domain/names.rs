@@ -41,7 +41,8 @@ pub(super) fn is_label_value(text: &str) -> bool {
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-pub(super) fn is_dns_subdomain(text: &str) -> bool {
+/// An object's name (DNS-1123 subdomain).
+pub fn is_dns_subdomain(text: &str) -> bool {
     let label = |part: &str| {
         !part.is_empty()
             && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')

@@ -28,6 +28,14 @@ impl UpgradePolicy {
         }
     }
 
+    /// The policy that an unknown name was meant to be: V1's documentation wrote `installThenUninstall`.
+    pub fn meant_by(text: &str) -> Option<Self> {
+        let plain = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
+        [Self::InstallThenUninstall, Self::UninstallThenInstall, Self::ScaleUpThenScaleDown]
+            .into_iter()
+            .find(|policy| plain(policy.as_str()) == plain(text))
+    }
+
     /// The name as it stands in a manifest.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 //! than its author may think is a [`Severity::Warning`] and must never stop a take-over from V1. Nothing here may
 //! look at anything but the object.
 
-mod forms;
+pub mod forms;
 
 use std::collections::BTreeMap;
 

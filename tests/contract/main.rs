@@ -20,3 +20,4 @@ mod scale;
 mod schema;
 mod stored;
 mod v1;
+mod verdict;

@@ -17,8 +17,8 @@ use crate::cluster::{Policy, Space, hello, in_namespace, put};
 
 /// One resource and what is expected of it.
 #[derive(Deserialize)]
-struct Case {
-    name: String,
+pub struct Case {
+    pub name: String,
     set: BTreeMap<String, Value>,
     #[serde(flatten)]
     answer: Answer,
@@ -41,14 +41,14 @@ enum Answer {
     },
 }
 
-fn cases(file: &str) -> Vec<Case> {
+pub fn cases(file: &str) -> Vec<Case> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bad").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_yaml_ng::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 impl Case {
-    fn resource(&self) -> Value {
+    pub fn resource(&self) -> Value {
         let mut object = hello();
         put(&mut object, "metadata.name", json!(self.name));
         for (path, value) in &self.set {
@@ -106,7 +106,7 @@ async fn with_the_policy(space: &Space, case: &Case) {
     assert_eq!(message.contains(policy), by_policy, "{name}: {message}");
 }
 
-const FILES: [&str; 4] = ["shapes.yaml", "names.yaml", "numbers.yaml", "strategies.yaml"];
+pub const FILES: [&str; 4] = ["shapes.yaml", "names.yaml", "numbers.yaml", "strategies.yaml"];
 
 #[test]
 fn every_broken_resource_has_a_name_of_its_own() {

@@ -23,5 +23,6 @@ mod scale;
 mod service;
 mod shared;
 mod timelines;
+mod tool;
 mod upgrade;
 mod walk;

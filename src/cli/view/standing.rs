@@ -4,12 +4,9 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::{
-    api::{ConditionStatus, ModuleDeployment, ReleaseStatus, condition::find, keys::annotation},
+    api::{ConditionStatus, ModuleDeployment, ReleaseStatus, condition::find, keys::annotation, reasons::types},
     cli::output::Tone,
-    domain::{
-        progress::types,
-        replicas::{Desired, PEER, Scale, plan_scale},
-    },
+    domain::replicas::{Desired, PEER, Scale, plan_scale},
 };
 
 /// What a waiting command makes of it.

@@ -26,7 +26,7 @@ pub const SAMPLE_ACCOUNT: &str = "controller-manager";
 /// Labels of V1's pods: of its kustomization, and of its samples.
 pub const LABELS: [&str; 2] = ["control-plane=controller-manager", "app=module-deployment"];
 /// Names of V1's image, without registry, path and tag.
-const IMAGES: [&str; 4] =
+pub const IMAGES: [&str; 4] =
     ["module-controller", "module_controller", "module-deployment", "module-deployment-controller"];
 /// The label that this operator's own manifests put on its pods, and V1's never did.
 const OURS: (&str, &str) = ("app.kubernetes.io/name", "module-controller");
@@ -59,7 +59,7 @@ fn images(pod: &Pod) -> impl Iterator<Item = &str> {
 }
 
 /// `registry.example.com:5000/a/module-controller:1.0.0@sha256:...` is called `module-controller`.
-fn bare(image: &str) -> &str {
+pub fn bare(image: &str) -> &str {
     let image = image.split('@').next().unwrap_or(image);
     let last = image.rsplit('/').next().unwrap_or(image);
     last.split(':').next().unwrap_or(last)

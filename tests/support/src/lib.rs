@@ -2,7 +2,8 @@
 //!
 //! [`arklet_sim`] stands beside the operator and shares no code with it, so that a misreading of the agent's protocol can't hide
 //! by being made on both sides. [`cluster`] runs the operator against a real API server; it reads and writes objects as JSON,
-//! for the same reason. [`metrics_api`] is what autoscalers there read. [`bench`] is what the benchmarks measure with.
+//! for the same reason. [`metrics_api`] is what autoscalers there read. [`bench`] is what the benchmarks measure with,
+//! [`recording`] what shows terminal sessions.
 
 #![forbid(unsafe_code)]
 
@@ -10,3 +11,4 @@ pub mod arklet_sim;
 pub mod bench;
 pub mod cluster;
 pub mod metrics_api;
+pub mod recording;

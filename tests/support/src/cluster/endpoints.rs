@@ -28,6 +28,11 @@ impl World {
     pub async fn followed_service(&self, name: &str, ready: usize) -> Endpoints {
         let spec = json!({ "selector": { "app": name }, "ports": [{ "port": 80, "targetPort": 8080 }] });
         self.create(Kind::Service, json!({ "metadata": { "name": name }, "spec": spec })).await;
+        self.follow_endpoints(name, ready).await
+    }
+
+    /// Follows the endpoints of a Service that exists, once so many are ready.
+    pub async fn follow_endpoints(&self, name: &str, ready: usize) -> Endpoints {
         let api: Api<EndpointSlice> = Api::namespaced(self.client(), self.namespace());
         let config = watcher::Config::default().labels(&format!("kubernetes.io/service-name={name}"));
         let counts = Arc::new(Mutex::new(Vec::new()));

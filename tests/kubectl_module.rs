@@ -1,0 +1,141 @@
+//! `kubectl module` where it needs no cluster: what a user types, what is printed, and the exit code.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn tool(args: &[&str], input: &str) -> Said {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-module"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // Whatever asks a cluster fails.
+        .env("KUBECONFIG", "/nowhere")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it was built with this test");
+    // One that doesn't read has ended.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// An empty folder.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("inner")).unwrap();
+    folder
+}
+
+const CREATE: [&str; 8] =
+    ["create", "hello", "--base", "base", "--version", "1.0.0", "--url", "https://host/hello.jar"];
+
+#[test]
+fn what_create_writes_passes_validate() {
+    let all = [
+        "--replicas",
+        "-1",
+        "--policy",
+        "uninstallThenInstall",
+        "--batches",
+        "2",
+        "--beta",
+        "--service",
+        "80:web",
+        "--max-unavailable",
+        "25%",
+        "--gray-time",
+        "5",
+        "--min-ready",
+        "3",
+        "--virtual-pods",
+        "--module",
+        "other",
+        "-n",
+        "shop",
+    ];
+    for extra in [&all[..], &[]] {
+        let made = tool(&[&CREATE[..], extra].concat(), "");
+        assert_eq!((made.code, made.err.as_str()), (Some(0), ""));
+        let checked = tool(&["validate", "--strict", "-f", "-"], &made.out);
+        assert_eq!(
+            (checked.code, checked.out.as_str()),
+            (Some(0), "1 object checked: 0 errors, 0 warnings\n"),
+            "{}",
+            made.out
+        );
+    }
+}
+
+#[test]
+fn create_refuses_what_a_cluster_would_refuse_and_overwrites_nothing() {
+    let wrong = tool(&[&CREATE[..], &["--replicas", "-1", "--policy", "scaleup_then_scaledown"]].concat(), "");
+    assert_eq!((wrong.code, wrong.out.as_str()), (Some(2), ""));
+    assert!(wrong.err.contains("use another policy"), "{}", wrong.err);
+    let path = folder("create").join("hello.yaml");
+    let to_file = [&CREATE[..], &["-f", path.to_str().unwrap()]].concat();
+    assert_eq!(tool(&to_file, "").code, Some(0));
+    let before = fs::read_to_string(&path).unwrap();
+    let again = tool(&to_file, "");
+    assert!(again.code == Some(2) && again.err.contains("name another file"), "{}", again.err);
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+}
+
+#[test]
+fn validate_names_file_line_and_column_and_fails() {
+    let folder = folder("validate");
+    let good = tool(&CREATE, "").out;
+    fs::write(folder.join("good.yaml"), &good).unwrap();
+    fs::write(folder.join("note.txt"), "no: [manifest").unwrap();
+    fs::write(folder.join("inner/bad.yml"), good.replace("replicas: 1", "replicas: one")).unwrap();
+    let path = folder.to_str().unwrap();
+
+    let flat = tool(&["validate", "-f", path], "");
+    assert_eq!((flat.code, flat.out.as_str()), (Some(0), "1 object checked: 0 errors, 0 warnings\n"));
+    let deep = tool(&["validate", "-R", "-f", path], "");
+    assert_eq!(deep.code, Some(1));
+    let line = format!("{path}/inner/bad.yml:7:13: error: spec.replicas: is the text \"one\"; write a whole number");
+    assert!(deep.out.starts_with(&line), "{}", deep.out);
+    let json: Value = serde_json::from_str(&tool(&["validate", "-R", "-o", "json", "-f", path], "").out).unwrap();
+    assert_eq!((&json["errors"], &json["checked"]), (&1.into(), &2.into()));
+    assert_eq!((&json["findings"][0]["line"], &json["findings"][0]["column"]), (&7.into(), &13.into()));
+    let nothing = tool(&["validate", "-f", "/nowhere.yaml"], "");
+    assert!(nothing.code == Some(2) && nothing.err.contains("cannot read /nowhere.yaml"), "{}", nothing.err);
+}
+
+#[test]
+fn warnings_fail_only_where_that_is_asked_for() {
+    let odd = tool(&CREATE, "").out.replace("install_then_uninstall", "installThenUninstall");
+    assert_eq!(tool(&["validate", "-f", "-"], &odd).code, Some(0));
+    let strict = tool(&["validate", "--strict", "-f", "-"], &odd);
+    assert_eq!(strict.code, Some(1));
+    assert!(strict.out.contains("warning: spec.operationStrategy.upgradePolicy"), "{}", strict.out);
+}
+
+#[test]
+fn each_shell_has_its_script_and_kubectl_its_answers() {
+    for (shell, mark) in
+        [("bash", "complete -F _kubectl"), ("zsh", "#compdef kubectl-module"), ("fish", "complete -c kubectl-module")]
+    {
+        let script = tool(&["completion", shell], "");
+        assert!(script.code == Some(0) && script.out.contains(mark), "{shell}: {}", script.out);
+    }
+    let answer = |words: &[&str]| tool(&[&["__complete", "--"], words].concat(), "").out;
+    assert_eq!(answer(&["migrate", "p"]), "plan\tShow what V1 left, and what becomes of it\n:4\n");
+    assert_eq!(answer(&["get", ""]), ":4\n", "no cluster, no names");
+    assert!(answer(&["validate", "--re"]).starts_with("--recursive\t"));
+}
