@@ -25,7 +25,7 @@ use crate::{
     rehearsal::{self, Report},
     runtime::{
         client,
-        flags::{Flags, Role},
+        flags::{Flags, MqttVersion, Role},
         health::{self, Freshness, Readiness},
         lease::{self, LeaseConfig},
         metrics::Metrics,
@@ -35,7 +35,10 @@ use crate::{
     vnode::{
         self,
         provider::{self, Ground},
-        tunnel::http::Open,
+        tunnel::{
+            Tunnels, http,
+            mqtt::{self, commands::Commands, link::Address, packets::Version, tls, topics::Topics},
+        },
     },
 };
 
@@ -113,11 +116,9 @@ async fn play(
         return elect(flags, client, metrics, readiness, begin, stop).await;
     }
     let tunnel = health::bind(&flags.vnode.tunnel_bind_address, "--tunnel-bind-address").await?;
-    let tunnel = tunnel.map(|listener| Open {
-        listener,
-        token_file: flags.vnode.tunnel_token_file.clone(),
-        trust: flags.vnode.tunnel_trust,
-    });
+    let http = tunnel.map(|listener| http::Open { listener, token_file: flags.vnode.tunnel_token_file.clone() });
+    let settings = provider(flags);
+    let tunnels = Tunnels { http, mqtt: mqtt(flags, &settings.client_id), trust: flags.vnode.tunnel_trust };
     let ground = Ground {
         ops: Ops::new(client.clone(), flags.api_concurrency, Arc::clone(&metrics), lease::identity()),
         agents: Arc::new(agents(flags)?),
@@ -126,12 +127,12 @@ async fn play(
     };
     if flags.role == Role::VNode {
         begin.stand_by();
-        vnode::run(ground, provider(flags), tunnel, stop).await;
+        vnode::run(ground, settings, tunnels, stop).await;
         return Ok(());
     }
     // VNodes have Leases of their own: the provider works whether or not this process leads.
     let ending = stop.child_token();
-    let provider = tokio::spawn(vnode::run(ground, provider(flags), tunnel, ending.clone()));
+    let provider = tokio::spawn(vnode::run(ground, settings, tunnels, ending.clone()));
     let result = elect(flags, client, metrics, readiness, begin, stop).await;
     ending.cancel();
     if let Err(error) = provider.await {
@@ -178,10 +179,38 @@ pub async fn dry_run(flags: &Flags) -> Result<Report, Error> {
     Ok(rehearsal::rehearse(plan).await?)
 }
 
-/// The way to agents.
+/// The MQTT tunnel that was asked for.
+fn mqtt(flags: &Flags, client_id: &str) -> Option<mqtt::Open> {
+    let own = &flags.vnode;
+    let broker = own.mqtt_broker.as_ref()?;
+    let files = tls::Files {
+        ca: own.mqtt_ca_file.clone(),
+        client: own.mqtt_client_cert_file.clone().zip(own.mqtt_client_key_file.clone()),
+    };
+    let address = Address {
+        host: broker.host.clone(),
+        port: broker.port,
+        tls: broker.tls.then_some(files),
+        version: match own.mqtt_version {
+            MqttVersion::V3_1_1 => Version::V4,
+            MqttVersion::V5 => Version::V5,
+        },
+        username: own.mqtt_username.clone(),
+        password_file: own.mqtt_password_file.clone(),
+        client_id: client_id.to_owned(),
+    };
+    let commands = Commands::new(Topics::new(&own.vnode_env), bounds(flags), mqtt::commands::RETURN_MS);
+    Some(mqtt::Open { address, commands: Arc::new(commands) })
+}
+
+/// How long and how much to take from agents.
+fn bounds(flags: &Flags) -> Bounds {
+    Bounds { install: flags.install_timeout, ..Bounds::default() }
+}
+
+/// The way to agents at their addresses.
 fn agents(flags: &Flags) -> Result<arklet::client::Client, Error> {
-    let bounds = Bounds { install: flags.install_timeout, ..Bounds::default() };
-    Ok(arklet::client::Client::new(bounds)?)
+    Ok(arklet::client::Client::new(bounds(flags))?)
 }
 
 type Server = tokio::task::JoinHandle<Result<(), health::Error>>;

@@ -16,8 +16,9 @@ use reqwest::redirect::Policy;
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
 
-pub use super::outcome::{InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome};
-use super::wire::{Biz, BizRequest, Code, Metaspace, NoParameters, Reply, for_people};
+use super::outcome;
+pub use super::outcome::{Health, InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome};
+use super::wire::{Biz, BizRequest, NoParameters, for_people};
 
 /// Where an agent listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,15 +68,6 @@ impl Default for Bounds {
     }
 }
 
-/// What `health` tells that matters here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Absent for agents that don't tell it.
-    pub metaspace: Option<Metaspace>,
-    /// Name and version of the base's own software; absent for agents that don't tell it.
-    pub base: Option<(String, String)>,
-}
-
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for agents could not be set up: {0}")]
@@ -106,42 +98,34 @@ impl Client {
     /// All biz of a base, the base itself left out.
     pub async fn query_all(&self, at: Endpoint) -> Result<Vec<Biz>, NoAnswer> {
         let body = self.post(at, "queryAllBiz", &NoParameters {}, self.bounds.query, self.bounds.large_body).await?;
-        let reply = successful(&body)?;
-        reply.biz_list().map_err(|error| NoAnswer::Unknown(format!("the list cannot be read: {error}")))
+        outcome::list(&body)
     }
 
     /// Installs a biz and waits until it has started.
     pub async fn install(&self, at: Endpoint, name: &str, version: &str, url: &str) -> InstallOutcome {
         let request = BizRequest { biz_name: name, biz_version: version, biz_url: Some(url) };
-        match self.post(at, "installBiz", &request, self.bounds.install, self.bounds.small_body).await {
-            Ok(body) => parse(&body).map_or_else(InstallOutcome::NoAnswer, |r| InstallOutcome::read(&r, name, version)),
-            Err(no_answer) => InstallOutcome::NoAnswer(no_answer),
-        }
+        let body = self.post(at, "installBiz", &request, self.bounds.install, self.bounds.small_body).await;
+        InstallOutcome::of(body, name, version)
     }
 
     /// Uninstalls a biz and waits until it has stopped.
     pub async fn uninstall(&self, at: Endpoint, name: &str, version: &str) -> UninstallOutcome {
         let request = BizRequest { biz_name: name, biz_version: version, biz_url: None };
-        match self.post(at, "uninstallBiz", &request, self.bounds.uninstall, self.bounds.small_body).await {
-            Ok(body) => parse(&body).map_or_else(UninstallOutcome::NoAnswer, |r| UninstallOutcome::read(&r)),
-            Err(no_answer) => UninstallOutcome::NoAnswer(no_answer),
-        }
+        UninstallOutcome::of(
+            self.post(at, "uninstallBiz", &request, self.bounds.uninstall, self.bounds.small_body).await,
+        )
     }
 
     /// Makes this version of `name` the one that serves.
     pub async fn switch(&self, at: Endpoint, name: &str, version: &str) -> SwitchOutcome {
         let request = BizRequest { biz_name: name, biz_version: version, biz_url: None };
-        match self.post(at, "switchBiz", &request, self.bounds.switch, self.bounds.small_body).await {
-            Ok(body) => parse(&body).map_or_else(SwitchOutcome::NoAnswer, |r| SwitchOutcome::read(&r)),
-            Err(no_answer) => SwitchOutcome::NoAnswer(no_answer),
-        }
+        SwitchOutcome::of(self.post(at, "switchBiz", &request, self.bounds.switch, self.bounds.small_body).await)
     }
 
     /// Whether the agent answers, and how full its JVM is.
     pub async fn health(&self, at: Endpoint) -> Result<Health, NoAnswer> {
         let body = self.post(at, "health", &NoParameters {}, self.bounds.query, self.bounds.large_body).await?;
-        let reply = successful(&body)?;
-        Ok(Health { metaspace: reply.metaspace(), base: reply.base() })
+        outcome::health(&body)
     }
 
     /// One command on a fresh connection; the body of a 200 that ended within its bounds.
@@ -207,22 +191,6 @@ fn root(error: &reqwest::Error) -> String {
         innermost = Some(source);
     }
     for_people(&innermost.map_or_else(|| error.to_string(), ToString::to_string))
-}
-
-fn parse(body: &[u8]) -> Result<Reply<'_>, NoAnswer> {
-    Reply::parse(body).map_err(|error| match body.len() {
-        0 => NoAnswer::Unknown("the agent's answer is empty".to_owned()),
-        length => NoAnswer::Unknown(format!("the agent's answer of {length} bytes cannot be read: {error}")),
-    })
-}
-
-/// A reply that says `SUCCESS`: for questions, everything else is no answer.
-fn successful(body: &[u8]) -> Result<Reply<'_>, NoAnswer> {
-    let reply = parse(body)?;
-    match reply.code() {
-        Code::Success => Ok(reply),
-        _ => Err(NoAnswer::Unknown(format!("the agent could not tell: {}", reply.cause()))),
-    }
 }
 
 #[cfg(test)]

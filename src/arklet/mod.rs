@@ -2,6 +2,6 @@
 
 pub mod agents;
 pub mod client;
-mod outcome;
+pub(crate) mod outcome;
 pub mod session;
 pub mod wire;

@@ -4,7 +4,7 @@
 //!
 //! Must not: do IO, or claim more than the agent said. A success that doesn't name what was installed is no success.
 
-use super::wire::{BizState, Code, Reply, for_people};
+use super::wire::{Biz, BizState, Code, Metaspace, Reply, for_people};
 
 /// Part of the message with which an agent refuses a second operation on a name:version that is still being operated on.
 const UNFINISHED: &str = "conflict, exist unfinished command";
@@ -26,6 +26,15 @@ impl std::fmt::Display for NoAnswer {
 }
 
 impl std::error::Error for NoAnswer {}
+
+/// What `health` tells that matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Absent for agents that don't tell it.
+    pub metaspace: Option<Metaspace>,
+    /// Name and version of the base's own software; absent for agents that don't tell it.
+    pub base: Option<(String, String)>,
+}
 
 /// The end of an install.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +105,12 @@ fn verdict(reply: &Reply<'_>) -> Verdict {
 }
 
 impl InstallOutcome {
+    /// What the body of an answer says, however it came.
+    pub(crate) fn of(body: Result<Vec<u8>, NoAnswer>, name: &str, version: &str) -> Self {
+        let read = body.and_then(|body| Ok(Self::read(&parse(&body)?, name, version)));
+        read.unwrap_or_else(Self::NoAnswer)
+    }
+
     /// What `reply` says about installing `name:version`.
     pub(super) fn read(reply: &Reply<'_>, name: &str, version: &str) -> Self {
         match verdict(reply) {
@@ -138,6 +153,12 @@ impl InstallOutcome {
 }
 
 impl UninstallOutcome {
+    /// What the body of an answer says, however it came.
+    pub(crate) fn of(body: Result<Vec<u8>, NoAnswer>) -> Self {
+        let read = body.and_then(|body| Ok(Self::read(&parse(&body)?)));
+        read.unwrap_or_else(Self::NoAnswer)
+    }
+
     /// What `reply` says about an uninstall.
     pub(super) fn read(reply: &Reply<'_>) -> Self {
         match verdict(reply) {
@@ -151,6 +172,12 @@ impl UninstallOutcome {
 }
 
 impl SwitchOutcome {
+    /// What the body of an answer says, however it came.
+    pub(crate) fn of(body: Result<Vec<u8>, NoAnswer>) -> Self {
+        let read = body.and_then(|body| Ok(Self::read(&parse(&body)?)));
+        read.unwrap_or_else(Self::NoAnswer)
+    }
+
     /// What `reply` says about a switch.
     pub(super) fn read(reply: &Reply<'_>) -> Self {
         match verdict(reply) {
@@ -160,5 +187,33 @@ impl SwitchOutcome {
             Verdict::Inner(_, cause) => Self::Failed(cause),
             Verdict::Unclear(why) => Self::NoAnswer(NoAnswer::Unknown(why)),
         }
+    }
+}
+
+/// What the body of a list says.
+pub(crate) fn list(body: &[u8]) -> Result<Vec<Biz>, NoAnswer> {
+    let reply = successful(body)?;
+    reply.biz_list().map_err(|error| NoAnswer::Unknown(format!("the list cannot be read: {error}")))
+}
+
+/// What the body of an answer to `health` says.
+pub(crate) fn health(body: &[u8]) -> Result<Health, NoAnswer> {
+    let reply = successful(body)?;
+    Ok(Health { metaspace: reply.metaspace(), base: reply.base() })
+}
+
+fn parse(body: &[u8]) -> Result<Reply<'_>, NoAnswer> {
+    Reply::parse(body).map_err(|error| match body.len() {
+        0 => NoAnswer::Unknown("the agent's answer is empty".to_owned()),
+        length => NoAnswer::Unknown(format!("the agent's answer of {length} bytes cannot be read: {error}")),
+    })
+}
+
+/// A reply that says `SUCCESS`: for questions, everything else is no answer.
+fn successful(body: &[u8]) -> Result<Reply<'_>, NoAnswer> {
+    let reply = parse(body)?;
+    match reply.code() {
+        Code::Success => Ok(reply),
+        _ => Err(NoAnswer::Unknown(format!("the agent could not tell: {}", reply.cause()))),
     }
 }

@@ -20,8 +20,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueEnum};
 
-pub use values::BindAddress;
-pub use vnode::{TunnelTrust, VNodeFlags};
+pub use values::{BindAddress, BrokerUrl};
+pub use vnode::{MqttVersion, TunnelTrust, VNodeFlags};
 
 /// What the manager was asked to do.
 #[derive(Clone, Debug, PartialEq, Parser)]
@@ -192,15 +192,20 @@ impl Flags {
 
     /// Refuses what makes no sense together.
     fn check(mut self) -> Result<Self, Exit> {
-        let blind = self.vnode.discover_bases.is_none() && self.vnode.tunnel_bind_address == BindAddress::Off;
-        if self.plays_vnode() && blind {
+        let own = &self.vnode;
+        let tunnel = own.tunnel_bind_address != BindAddress::Off || own.mqtt_broker.is_some();
+        if self.plays_vnode() && own.discover_bases.is_none() && !tunnel {
             let message = "the VNode provider finds no bases; give --discover-bases=<label selector>, or \
-                           --tunnel-bind-address=:7777 for bases that announce themselves";
+                           --tunnel-bind-address=:7777 or --mqtt-broker=mqtts://... for bases that announce themselves";
             return Err(Exit { message: message.to_owned(), code: 2 });
         }
         if self.dry_run && self.plays_vnode() {
             let message = "--dry-run is the operator's; leave out vnode and --enable-vnode";
             return Err(Exit { message: message.to_owned(), code: 2 });
+        }
+        match own.check_mqtt() {
+            Ok(warning) => self.warnings.extend(warning.map(str::to_owned)),
+            Err(message) => return Err(Exit { message, code: 2 }),
         }
         if self.role == Role::VNode && self.leader_elect {
             self.warnings.push("--leader-elect has no effect here; each VNode has a Lease of its own".to_owned());

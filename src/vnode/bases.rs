@@ -63,6 +63,7 @@ impl Bases {
             // Named by whoever was first.
             found.facts.identity.clone_from(&before.facts.identity);
             found.facts.tunnel = before.facts.tunnel;
+            found.device = found.device.or_else(|| before.device.clone());
         }
         let replaced = before.as_ref().map(|before| before.id.uid.clone()).filter(|before| *before != uid);
         let restarted = before.as_ref().is_some_and(|before| before.restarts != found.restarts && replaced.is_none());
@@ -151,6 +152,7 @@ mod tests {
             id: BaseId { namespace: "n".into(), pod: "p".into(), uid: uid.into() },
             at: Endpoint { ip: "10.0.0.1".parse().unwrap(), port: 1238 },
             restarts,
+            device: None,
         }
     }
 

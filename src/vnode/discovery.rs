@@ -50,6 +50,7 @@ pub fn base_of(pod: &BasePod, env: &str) -> Option<Found> {
         id: BaseId { namespace: pod.namespace().unwrap_or_default(), pod: pod.name_any(), uid: pod.uid().to_owned() },
         at,
         restarts: pod.restarts(),
+        device: None,
     })
 }
 

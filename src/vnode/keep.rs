@@ -14,11 +14,14 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::{provider::Provider, state::VNode};
+use super::{
+    provider::Provider,
+    state::{State, VNode},
+};
 use crate::{
     api::vkeys,
     domain::vnode::{
-        keep::{NodeStep, Plan, Reach, View, plan},
+        keep::{Heard, NodeStep, Plan, Reach, View, plan},
         lease::{self, Sight, Step},
         node,
     },
@@ -68,6 +71,12 @@ enum Turn {
     Soon,
 }
 
+/// Until when the base's silence says nothing, because of the tunnel that it is reached through.
+fn excuse(provider: &Provider, state: &State, now: i64) -> Option<i64> {
+    state.found.as_ref().filter(|found| found.facts.tunnel == vkeys::tunnel::MQTT)?;
+    provider.mqtt.as_ref()?.excused(state.heard.answered, now)
+}
+
 fn decide(provider: &Provider, vnode: &VNode) -> Plan {
     let now = provider.clock.now();
     let found = provider.node(&vnode.name);
@@ -75,7 +84,7 @@ fn decide(provider: &Provider, vnode: &VNode) -> Plan {
     let base = state.base();
     let view = View {
         base: base.as_ref(),
-        heard: state.heard,
+        heard: Heard { excused: excuse(provider, &state, now), ..state.heard },
         node: found.as_deref(),
         sight: &state.sight,
         renewed_at: state.renewed_at,

@@ -29,6 +29,7 @@ mod state;
 mod survey;
 pub mod tunnel;
 mod watches;
+mod ways;
 mod world;
 
 use std::{sync::Arc, time::Duration};
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     provider::{Ground, Provider, Settings},
-    tunnel::{Reception, http},
+    tunnel::{Reception, Tunnels, http, mqtt},
 };
 use crate::runtime::{
     cache::Cache,
@@ -50,23 +51,28 @@ const CENSUS: Duration = Duration::from_secs(10);
 /// How long giving the Leases back may take at the end.
 const RELEASE: Duration = Duration::from_secs(10);
 
-/// Runs the provider until `stop`; then gives its Leases back. `tunnel`: where bases announce themselves.
-pub async fn run(ground: Ground, settings: Settings, tunnel: Option<http::Open>, stop: CancellationToken) {
+/// Runs the provider until `stop`; then gives its Leases back. `tunnels`: where bases announce themselves.
+pub async fn run(ground: Ground, settings: Settings, tunnels: Tunnels, stop: CancellationToken) {
     let (nodes, nodes_writer) = Cache::new(watches::strip_node);
     // The loops end first, all at once: what is written then must not be overtaken by the release of a Lease.
-    let provider = Provider::new(&ground, settings, nodes, stop.child_token());
+    let mqtt = tunnels.mqtt.as_ref().map(|open| Arc::clone(&open.commands));
+    let provider = Provider::new(&ground, settings, mqtt, nodes, stop.child_token());
     let mut tasks = JoinSet::new();
     watches::start(&provider, &ground.readiness, nodes_writer, &mut tasks);
     tasks.spawn(survey::attend(Arc::clone(&provider)));
     tasks.spawn(census(Arc::clone(&provider)));
-    if let Some(http::Open { listener, token_file, trust }) = tunnel {
-        let reception = Reception::new(Arc::clone(&provider), trust);
-        let stop = stop.clone();
+    let reception = Arc::new(Reception::new(Arc::clone(&provider), tunnels.trust));
+    if let Some(http::Open { listener, token_file }) = tunnels.http {
+        let (reception, stop) = (Arc::clone(&reception), stop.clone());
         tasks.spawn(async move {
             if let Err(error) = http::serve(listener, token_file, reception, stop).await {
                 tracing::error!(%error, "the HTTP tunnel ended");
             }
         });
+    }
+    if let Some(open) = tunnels.mqtt {
+        ground.readiness.check("mqtt", mqtt::check(Arc::clone(&open.commands)));
+        tasks.spawn(mqtt::serve(open, reception, stop.clone()));
     }
     tracing::info!(env = provider.settings.env, client = provider.settings.client_id, "the VNode provider begins");
     stop.cancelled().await;

@@ -23,6 +23,8 @@ use super::{
     pod::ModulePod,
     pods::{Changed, Key, Pods},
     state::{Found, VNode},
+    tunnel::mqtt::commands::Commands,
+    ways::Ways,
     world::ProviderWorld,
 };
 use crate::{
@@ -103,6 +105,8 @@ pub struct Provider {
     pub agents: Arc<dyn Agents>,
     /// Settings.
     pub settings: Settings,
+    /// The MQTT tunnel, where there is one.
+    pub mqtt: Option<Arc<Commands>>,
     /// Time.
     pub clock: Clock,
     /// Counters.
@@ -128,13 +132,20 @@ pub struct Provider {
 
 impl Provider {
     /// A provider that knows nothing yet, over the Nodes in `nodes`.
-    pub fn new(ground: &Ground, settings: Settings, nodes: Arc<Cache<Node>>, stop: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        ground: &Ground,
+        settings: Settings,
+        mqtt: Option<Arc<Commands>>,
+        nodes: Arc<Cache<Node>>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let clock = Clock::start();
         // Two labels mark a module pod.
         let watches = settings.scopes().len() * 2;
         Arc::new_cyclic(|me: &Weak<Self>| {
             let world = Arc::new(ProviderWorld::new(me.clone(), Arc::clone(&ground.metrics)));
-            let agents: Arc<dyn Agents> = Arc::new(Guard::new(Arc::clone(&ground.agents), me.clone()));
+            let ways = Ways::new(Arc::clone(&ground.agents), mqtt.clone(), me.clone());
+            let agents: Arc<dyn Agents> = Arc::new(Guard::new(Arc::new(ways), me.clone()));
             let care = Care { health_interval: settings.biz_interval, min_free_metaspace: 0 };
             let sessions = Sessions::new(Arc::clone(&agents), clock, care, world, stop.child_token());
             Self {
@@ -142,6 +153,7 @@ impl Provider {
                 agents,
                 pods: Pods::new(&settings.env, watches),
                 settings,
+                mqtt,
                 clock,
                 metrics: Arc::clone(&ground.metrics),
                 bases: Bases::default(),

@@ -28,6 +28,8 @@ pub struct Found {
     pub at: Endpoint,
     /// Restarts of its containers: what was installed before is gone then.
     pub restarts: i64,
+    /// What it calls itself in the topics of the MQTT tunnel, where it is found through that.
+    pub device: Option<String>,
 }
 
 /// The variable part of a [`VNode`].

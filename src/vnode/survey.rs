@@ -31,7 +31,9 @@ pub async fn attend(provider: Arc<Provider>) {
     loop {
         tokio::time::sleep(pace).await;
         // Bases that are alive have been found or have announced themselves by then.
-        let settled = provider.is_discovered() && provider.clock.now() >= began + times.dead;
+        let now = provider.clock.now();
+        let heard = provider.mqtt.as_ref().is_none_or(|mqtt| mqtt.has_listened(now));
+        let settled = provider.is_discovered() && heard && now >= began + times.dead;
         let others: Vec<_> = provider
             .bases
             .all()

@@ -8,5 +8,6 @@ mod delivery;
 mod kinds;
 mod lifecycle;
 mod losses;
+mod mqtt;
 mod tunnel;
 mod updates;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::wire::{BizState, is_web_context_clash};
+use super::super::wire::{BizState, Metaspace, is_web_context_clash};
 use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\n\r\n";

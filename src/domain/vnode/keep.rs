@@ -72,13 +72,15 @@ pub struct Heard {
     pub metaspace: Metaspace,
     /// Whether it says of itself that it doesn't take modules (a heartbeat with another state than `ACTIVATED`).
     pub inactive: bool,
+    /// Silence until then says nothing about it: we were deaf.
+    pub excused: Option<i64>,
 }
 
 impl Heard {
     /// How far the base can be reached at `now`. One that never answered this process gets the same time from the moment
     /// at which it was first asked: after a start of the provider nothing is concluded from silence.
     pub fn reach(&self, times: &Times, now: i64) -> Reach {
-        let silent = now - self.answered.unwrap_or(self.since);
+        let silent = now - self.silent_since();
         if silent >= times.dead {
             Reach::Dead
         } else if silent >= times.unreachable {
@@ -90,9 +92,13 @@ impl Heard {
         }
     }
 
+    fn silent_since(&self) -> i64 {
+        self.answered.unwrap_or(self.since).max(self.excused.unwrap_or(i64::MIN))
+    }
+
     /// When [`Heard::reach`] next says something else if nothing is heard.
     fn changes(&self, times: &Times, now: i64) -> Option<i64> {
-        let since = self.answered.unwrap_or(self.since);
+        let since = self.silent_since();
         [since + times.unreachable, since + times.dead].into_iter().find(|at| *at > now)
     }
 }
@@ -241,7 +247,13 @@ mod tests {
 
     fn heard(answered_ago: Option<i64>) -> Heard {
         let metaspace = Metaspace { max: Some(1000), committed: 100 };
-        Heard { since: NOW - 100_000, answered: answered_ago.map(|ago| NOW - ago), metaspace, inactive: false }
+        Heard {
+            since: NOW - 100_000,
+            answered: answered_ago.map(|ago| NOW - ago),
+            metaspace,
+            inactive: false,
+            excused: None,
+        }
     }
 
     struct Case {
@@ -355,6 +367,24 @@ mod tests {
             let heard = heard(Some(30_000));
             let plan = Case { heard, sight, renewed_at, ..settled() }.plan();
             assert_eq!((plan.node, plan.acts), (NodeStep::Leave, false));
+        }
+    }
+
+    #[test]
+    fn silence_while_we_were_deaf_says_nothing() {
+        let times = Times::default();
+        for (answered, excused, reach) in [
+            (Some(70_000), None, Reach::Dead),
+            (Some(70_000), Some(0), Reach::Answers),
+            (Some(70_000), Some(24_999), Reach::Answers),
+            (Some(70_000), Some(25_000), Reach::Unreachable),
+            (Some(70_000), Some(60_000), Reach::Dead),
+            (Some(1_000), Some(90_000), Reach::Answers),
+            // Nothing speaks for one that was never heard.
+            (None, Some(0), Reach::Unknown),
+        ] {
+            let heard = Heard { excused: excused.map(|ago| NOW - ago), ..heard(answered) };
+            assert_eq!(heard.reach(&times, NOW), reach, "{answered:?} {excused:?}");
         }
     }
 

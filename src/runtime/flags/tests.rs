@@ -38,6 +38,13 @@ fn defaults_are_those_of_v1() {
             vnode_drain: Duration::from_secs(3),
             tunnel_bind_address: BindAddress::Off,
             tunnel_token_file: None,
+            mqtt_broker: None,
+            mqtt_version: MqttVersion::V3_1_1,
+            mqtt_ca_file: None,
+            mqtt_client_cert_file: None,
+            mqtt_client_key_file: None,
+            mqtt_username: None,
+            mqtt_password_file: None,
             tunnel_trust: TunnelTrust::Pod,
         },
         role: Role::Operator,
@@ -129,6 +136,17 @@ fn the_vnode_provider_is_a_command_or_a_flag() {
 }
 
 #[test]
+fn an_mqtt_broker_is_a_way_to_find_bases() {
+    let flags =
+        parse("vnode --mqtt-broker mqtts://broker --mqtt-version 5 --mqtt-username u --mqtt-password-file f").unwrap();
+    let broker = BrokerUrl { tls: true, host: "broker".to_owned(), port: 8883 };
+    assert_eq!((flags.vnode.mqtt_broker, flags.vnode.mqtt_version), (Some(broker), MqttVersion::V5));
+    assert_eq!(flags.warnings, [""; 0]);
+    let plain = parse("vnode --mqtt-broker mqtt://broker").unwrap();
+    assert!(plain.warnings[0].contains("not encrypted"), "{:?}", plain.warnings);
+}
+
+#[test]
 fn wrong_command_lines_get_one_sentence_and_code_2() {
     for (line, want) in [
         (
@@ -156,8 +174,20 @@ fn wrong_command_lines_get_one_sentence_and_code_2() {
         ("--leader-elct", "--leader-elct is not a flag of this program; did you mean --leader-elect?"),
         (
             "vnode",
-            "the VNode provider finds no bases; give --discover-bases=<label selector>, or --tunnel-bind-address=:7777 for bases that announce themselves",
+            "the VNode provider finds no bases; give --discover-bases=<label selector>, or --tunnel-bind-address=:7777 or --mqtt-broker=mqtts://... for bases that announce themselves",
         ),
+        (
+            "--mqtt-broker broker:1883",
+            "--mqtt-broker can't be \"broker:1883\"; write mqtts://host or mqtts://host:8883, or mqtt:// without TLS",
+        ),
+        ("--mqtt-broker mqtts://b --mqtt-version 4", "--mqtt-version can't be \"4\"; use 3.1.1 or 5"),
+        ("--mqtt-ca-file f", "--mqtt-ca-file has no effect without --mqtt-broker; give both"),
+        ("--mqtt-broker mqtt://b --mqtt-ca-file f", "--mqtt-ca-file is for TLS; write --mqtt-broker=mqtts://b:1883"),
+        (
+            "--mqtt-broker mqtts://b --mqtt-client-key-file f",
+            "--mqtt-client-cert-file and --mqtt-client-key-file belong together; give both",
+        ),
+        ("--mqtt-broker mqtts://b --mqtt-password-file f", "--mqtt-password-file needs --mqtt-username; give both"),
         ("--vnode-env=A", "--vnode-env can't be \"A\"; write lower-case letters, digits, dashes and dots, at most 63"),
         ("--qqq=1", "--qqq is not a flag of this program; remove it, or see --help for those it has"),
     ] {

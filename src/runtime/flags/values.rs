@@ -49,6 +49,44 @@ pub(super) fn address(text: &str) -> Result<BindAddress, String> {
     Ok(BindAddress::At { host: host.to_owned(), port })
 }
 
+/// Where an MQTT broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// Host name or address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// `mqtts://host`, `mqtt://host:port`; the ports are those that are registered for MQTT.
+pub(super) fn broker(text: &str) -> Result<BrokerUrl, String> {
+    let advice = || "write mqtts://host or mqtts://host:8883, or mqtt:// without TLS".to_owned();
+    let (scheme, rest) = text.split_once("://").ok_or_else(advice)?;
+    let (tls, standard) = match scheme {
+        "mqtts" => (true, 8883),
+        "mqtt" => (false, 1883),
+        _ => return Err(advice()),
+    };
+    if rest.contains('@') {
+        return Err("give the user with --mqtt-username and --mqtt-password-file".to_owned());
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.strip_prefix('[') {
+        Some(v6) => {
+            let (host, rest) = v6.split_once(']').ok_or_else(advice)?;
+            (host, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("")).ok_or_else(advice)?)
+        }
+        None => rest.split_once(':').unwrap_or((rest, "")),
+    };
+    let port = if port.is_empty() { Ok(standard) } else { port.parse().map_err(|_| advice()) }?;
+    if host.is_empty() || port == 0 || host.contains(['/', ' ', '[', ']', '?', '#']) {
+        return Err(advice());
+    }
+    Ok(BrokerUrl { tls, host: host.to_owned(), port })
+}
+
 /// The spellings that Go's `strconv.ParseBool` takes.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
@@ -188,6 +226,30 @@ mod tests {
             if let Some(address @ BindAddress::At { .. }) = want {
                 assert_eq!(address.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn broker_table() {
+        let at = |tls, host: &str, port| Some(BrokerUrl { tls, host: host.to_owned(), port });
+        for (text, want) in [
+            ("mqtts://broker", at(true, "broker", 8883)),
+            ("mqtts://broker:1234", at(true, "broker", 1234)),
+            ("mqtt://broker", at(false, "broker", 1883)),
+            ("mqtt://10.0.0.1:1883/", at(false, "10.0.0.1", 1883)),
+            ("mqtts://[::1]", at(true, "::1", 8883)),
+            ("mqtts://[::1]:1234", at(true, "::1", 1234)),
+            ("broker:8883", None),
+            ("tcp://broker", None),
+            ("mqtts://", None),
+            ("mqtts://broker:0", None),
+            ("mqtts://broker:many", None),
+            ("mqtts://user:word@broker", None),
+            ("mqtts://broker/path", None),
+            ("mqtts://[::1", None),
+            ("mqtts://[::1]1", None),
+        ] {
+            assert_eq!(broker(text).ok(), want, "{text:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-use super::values::{self, BindAddress};
+use super::values::{self, BindAddress, BrokerUrl};
 
 /// What the VNode provider was asked to do.
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -44,6 +44,35 @@ pub struct VNodeFlags {
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub tunnel_token_file: Option<PathBuf>,
 
+    /// The MQTT broker at which bases announce themselves and take commands: `mqtts://host:8883`, or `mqtt://host:1883` where
+    /// nobody may read along.
+    #[arg(long, value_name = "URL", value_parser = values::broker)]
+    pub mqtt_broker: Option<BrokerUrl>,
+
+    /// The version of MQTT.
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "3.1.1")]
+    pub mqtt_version: MqttVersion,
+
+    /// A file with the certificates that the broker's is verified against [default: those of the public authorities].
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub mqtt_ca_file: Option<PathBuf>,
+
+    /// A file with this client's own certificate, where the broker asks for one.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub mqtt_client_cert_file: Option<PathBuf>,
+
+    /// A file with the key of that certificate.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub mqtt_client_key_file: Option<PathBuf>,
+
+    /// The broker's name for this client.
+    #[arg(long, value_name = "NAME")]
+    pub mqtt_username: Option<String>,
+
+    /// A file with the password; read at each connection, so that it may change.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub mqtt_password_file: Option<PathBuf>,
+
     /// Who may announce a base.
     #[arg(long, value_name = "WHO", value_enum, default_value = "pod")]
     pub tunnel_trust: TunnelTrust,
@@ -56,4 +85,47 @@ pub enum TunnelTrust {
     Pod,
     /// Anybody who reaches the port.
     Anybody,
+}
+
+/// A version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MqttVersion {
+    /// 3.1.1, which every broker speaks.
+    #[value(name = "3.1.1")]
+    V3_1_1,
+    /// 5: commands carry the time until which they are of use.
+    #[value(name = "5")]
+    V5,
+}
+
+impl VNodeFlags {
+    /// What makes no sense together, in one sentence, and what is a risk.
+    pub(super) fn check_mqtt(&self) -> Result<Option<&'static str>, String> {
+        let files = [
+            ("--mqtt-ca-file", self.mqtt_ca_file.is_some()),
+            ("--mqtt-client-cert-file", self.mqtt_client_cert_file.is_some()),
+            ("--mqtt-client-key-file", self.mqtt_client_key_file.is_some()),
+        ];
+        let login = [
+            ("--mqtt-username", self.mqtt_username.is_some()),
+            ("--mqtt-password-file", self.mqtt_password_file.is_some()),
+        ];
+        let Some(broker) = &self.mqtt_broker else {
+            let lone = files.iter().chain(&login).find(|(_, given)| *given);
+            return lone
+                .map_or(Ok(None), |(flag, _)| Err(format!("{flag} has no effect without --mqtt-broker; give both")));
+        };
+        if let Some((flag, _)) = files.iter().find(|(_, given)| *given && !broker.tls) {
+            return Err(format!("{flag} is for TLS; write --mqtt-broker=mqtts://{}:{}", broker.host, broker.port));
+        }
+        if self.mqtt_client_cert_file.is_some() != self.mqtt_client_key_file.is_some() {
+            return Err("--mqtt-client-cert-file and --mqtt-client-key-file belong together; give both".to_owned());
+        }
+        if self.mqtt_password_file.is_some() && self.mqtt_username.is_none() {
+            return Err("--mqtt-password-file needs --mqtt-username; give both".to_owned());
+        }
+        let plain = "--mqtt-broker=mqtt:// is not encrypted: whoever is on the way reads the password and can install modules; \
+                     use mqtts://";
+        Ok((!broker.tls).then_some(plain))
+    }
 }

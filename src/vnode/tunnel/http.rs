@@ -18,8 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Reception, Refusal};
-use crate::{api::vkeys, runtime::flags::TunnelTrust};
+use super::{Reception, Refusal, Way};
 
 /// Longest body; a heartbeat has some hundred bytes.
 const LONGEST: usize = 64 << 10;
@@ -32,12 +31,10 @@ pub struct Open {
     pub listener: TcpListener,
     /// The file with the token that announcements have to carry.
     pub token_file: Option<PathBuf>,
-    /// Who is believed.
-    pub trust: TunnelTrust,
 }
 
 struct Desk {
-    reception: Reception,
+    reception: Arc<Reception>,
     token_file: Option<PathBuf>,
 }
 
@@ -45,7 +42,7 @@ struct Desk {
 pub async fn serve(
     listener: TcpListener,
     token_file: Option<PathBuf>,
-    reception: Reception,
+    reception: Arc<Reception>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let desk = Arc::new(Desk { reception, token_file });
@@ -70,7 +67,7 @@ async fn heartbeat(
         Err(refused) => return refused.into_response(),
     };
     let peer = peer.ip().to_canonical();
-    match desk.reception.heartbeat(vkeys::tunnel::HTTP, Some(peer), beat).await {
+    match desk.reception.heartbeat(Way::Http { peer }, beat).await {
         Ok(()) => "SUCCESS".into_response(),
         Err(refusal) => {
             tracing::debug!(%peer, %refusal, "an announcement has no effect");
@@ -94,7 +91,7 @@ async fn baseline(
         Ok(base) => base,
         Err(refused) => return refused.into_response(),
     };
-    let modules = desk.reception.baseline(Some(peer.ip().to_canonical()), &base);
+    let modules = desk.reception.baseline(peer.ip().to_canonical(), &base);
     match serde_json::to_vec(&modules) {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

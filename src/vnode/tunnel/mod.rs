@@ -1,18 +1,19 @@
 //! Where bases announce themselves.
 //!
-//! However an announcement travels ([`http`]), it ends in [`Reception`]: whether it is believed, which base it is about, and what
+//! However an announcement travels ([`http`], [`mqtt`]), it ends in [`Reception`]: whether it is believed, which base it is about, and what
 //! the base is told. How commands travel back to the base is the business of [`crate::arklet::agents::Agents`]. So another
-//! way to bases is another file beside [`http`] and another implementation of that trait.
+//! way to bases is another module beside these and another arm in `ways.rs`.
 //!
 //! Must not: believe an address that no pod has, unless told so: whoever can announce a base gets the modules of others.
 
 pub mod http;
+pub mod mqtt;
 pub mod wire;
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -32,6 +33,39 @@ use crate::{
 const BELIEVED_MS: i64 = 60_000;
 /// No question to the API server may take longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A base that was heard within this time keeps its device, and its device stays its own (milliseconds); bases announce
+/// themselves every 10 to 12 s.
+const TAKEN_MS: i64 = 25_000;
+/// For how long an address that no pod has isn't looked for again, where anybody may name it (milliseconds).
+const UNKNOWN_MS: i64 = 5_000;
+/// Addresses that are remembered as nobody's.
+const UNKNOWN: usize = 4_096;
+
+/// The tunnels that are open.
+pub struct Tunnels {
+    /// Over HTTP.
+    pub http: Option<http::Open>,
+    /// Over MQTT.
+    pub mqtt: Option<mqtt::Open>,
+    /// Who is believed.
+    pub trust: TunnelTrust,
+}
+
+/// How an announcement came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Over HTTP.
+    Http {
+        /// The address that it came from.
+        peer: IpAddr,
+    },
+    /// Over MQTT: a broker doesn't tell where from.
+    Mqtt {
+        /// What the base calls itself in its topics.
+        device: String,
+    },
+}
 
 /// Why an announcement has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,24 +87,32 @@ pub struct Reception {
     trust: TunnelTrust,
     /// The pod behind an address, and until when that is believed.
     pods: Mutex<HashMap<IpAddr, (BaseId, i64)>>,
+    /// Addresses that no pod has, and until when that is believed.
+    unknown: Mutex<HashMap<IpAddr, i64>>,
 }
 
 impl Reception {
     /// A reception that believes as `trust` says.
     pub fn new(provider: Arc<Provider>, trust: TunnelTrust) -> Self {
-        Self { provider, trust, pods: Mutex::default() }
+        Self { provider, trust, pods: Mutex::default(), unknown: Mutex::default() }
     }
 
-    /// A base announces itself. `via`: one of [`vkeys::tunnel`]; `peer`: the address that it came from, where that is known.
-    pub async fn heartbeat(&self, via: &'static str, peer: Option<IpAddr>, beat: Heartbeat) -> Result<(), Refusal> {
+    /// A base announces itself.
+    pub async fn heartbeat(&self, way: Way, beat: Heartbeat) -> Result<(), Refusal> {
+        let (via, peer, device) = match way {
+            Way::Http { peer } => (vkeys::tunnel::HTTP, Some(peer), None),
+            Way::Mqtt { device } => (vkeys::tunnel::MQTT, None, Some(device)),
+        };
         let ip: IpAddr = beat
             .local_ip
             .parse()
             .map_err(|_| Refusal::Unusable(format!("localIP {:?} is no address", beat.local_ip)))?;
-        let identity = names::identity(&beat.base_metadata.identity);
-        if beat.base_metadata.identity.is_empty() {
+        // The device is where the base listens, whatever else it calls itself.
+        let told = device.as_deref().unwrap_or(&beat.base_metadata.identity);
+        if told.is_empty() {
             return Err(Refusal::Unusable("baseMetadata.identity is empty".to_owned()));
         }
+        let identity = names::identity(told);
         let id = match self.trust {
             TunnelTrust::Pod => self.pod_at(ip, peer).await?,
             // One that has no pod has its identity.
@@ -81,6 +123,9 @@ impl Reception {
         let port = beat.port.filter(|port| *port > 0).unwrap_or(keys::ARKLET_DEFAULT_PORT);
         let known = self.provider.bases.of_pod(&id.uid);
         let before = known.as_ref().and_then(|vnode| vnode.state().found.clone());
+        if let Some(device) = &device {
+            self.check_device(&id, device)?;
+        }
         let vnode = match known.filter(|_| before.as_ref().is_some_and(is_discovered)) {
             // Its pod tells more than it does.
             Some(vnode) => vnode,
@@ -102,6 +147,7 @@ impl Reception {
                 id,
                 at: Endpoint { ip, port },
                 restarts: before.map_or(0, |before| before.restarts),
+                device,
             }),
         };
         let active = beat.state.is_empty() || beat.state.eq_ignore_ascii_case("ACTIVATED");
@@ -128,18 +174,61 @@ impl Reception {
         Ok(found.and_then(|node| Some(node.name_any().strip_prefix("vnode.")?.strip_suffix(&suffix)?.to_owned())))
     }
 
+    /// Whether a base may be this device. A broker doesn't tell who announces a pod's address: whoever was there first is
+    /// believed while it is heard.
+    fn check_device(&self, id: &BaseId, device: &str) -> Result<(), Refusal> {
+        let now = self.provider.clock.now();
+        let present = |vnode: &VNode| {
+            let state = vnode.state();
+            let heard = state.heard.answered.is_some_and(|at| now.saturating_sub(at) < TAKEN_MS);
+            state.found.clone().filter(|_| heard)
+        };
+        let own = self.provider.bases.of_pod(&id.uid).and_then(|vnode| present(&vnode));
+        let own = own.and_then(|found| found.device);
+        match own {
+            Some(own) if own == device => return Ok(()),
+            Some(own) => {
+                let pod = &id.pod;
+                return Err(Refusal::NotBelieved(format!("the pod {pod} is announced as {own} already, not {device}")));
+            }
+            None => {}
+        }
+        let others = self.provider.bases.all();
+        let mut others = others.iter().filter_map(|vnode| present(vnode)).filter(|found| found.id.uid != id.uid);
+        match others.find(|found| found.device.as_deref() == Some(device)) {
+            Some(other) => {
+                Err(Refusal::NotBelieved(format!("{device} is the pod {} already, not {}", other.id.pod, id.pod)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the base of a device should have; `None` where another provider looks after it, or nobody knows it yet.
+    pub fn baseline_of_device(&self, device: &str) -> Option<Vec<BaselineBiz>> {
+        let is_meant = |vnode: &Arc<VNode>| {
+            let state = vnode.state();
+            state.acts && state.found.as_ref().is_some_and(|found| found.device.as_deref() == Some(device))
+        };
+        let vnode = self.provider.bases.all().into_iter().find(is_meant)?;
+        Some(self.modules_on(&vnode))
+    }
+
     /// What a base should have: the modules of the vPods that are bound to its VNode.
-    pub fn baseline(&self, peer: Option<IpAddr>, base: &BaseMetadata) -> Vec<BaselineBiz> {
+    pub fn baseline(&self, peer: IpAddr, base: &BaseMetadata) -> Vec<BaselineBiz> {
         let name = vkeys::vnode_name(&names::identity(&base.identity), &self.provider.settings.env);
         let address = |vnode: &Arc<VNode>| vnode.state().found.as_ref().map(|found| found.at.ip);
         let bases = &self.provider.bases;
         // The identity of some bases changes from one announcement to the next; their address doesn't.
-        let by_address = || bases.all().into_iter().find(|vnode| peer.is_some() && address(vnode) == peer);
+        let by_address = || bases.all().into_iter().find(|vnode| address(vnode) == Some(peer));
         let vnode = match self.trust {
-            TunnelTrust::Pod if peer.is_some() => by_address(),
-            _ => bases.named(&name).or_else(by_address),
+            TunnelTrust::Pod => by_address(),
+            TunnelTrust::Anybody => bases.named(&name).or_else(by_address),
         };
-        let pods = vnode.map(|vnode| self.provider.pods.on(&vnode.name)).unwrap_or_default();
+        vnode.map(|vnode| self.modules_on(&vnode)).unwrap_or_default()
+    }
+
+    fn modules_on(&self, vnode: &VNode) -> Vec<BaselineBiz> {
+        let pods = self.provider.pods.on(&vnode.name);
         let staying = pods.iter().filter(|pod| !pod.deleting);
         let modules = staying.flat_map(|pod| &pod.modules).filter_map(|module| {
             Some(BaselineBiz {
@@ -163,6 +252,10 @@ impl Reception {
         {
             return Ok(id);
         }
+        let nobody = || Refusal::NotBelieved(format!("no running pod has the address {ip}"));
+        if peer.is_none() && self.unknown().get(&ip).is_some_and(|until| now < *until) {
+            return Err(nobody());
+        }
         let found = self.look_for(ip).await.map_err(Refusal::NotNow)?;
         let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         pods.retain(|_, (_, until)| now < *until);
@@ -171,8 +264,19 @@ impl Reception {
                 pods.insert(ip, (id.clone(), now + BELIEVED_MS));
                 Ok(id)
             }
-            None => Err(Refusal::NotBelieved(format!("no running pod has the address {ip}"))),
+            None => {
+                let mut unknown = self.unknown();
+                unknown.retain(|_, until| now < *until);
+                if unknown.len() < UNKNOWN {
+                    unknown.insert(ip, now + UNKNOWN_MS);
+                }
+                Err(nobody())
+            }
         }
+    }
+
+    fn unknown(&self) -> MutexGuard<'_, HashMap<IpAddr, i64>> {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn look_for(&self, ip: IpAddr) -> Result<Option<BaseId>, String> {

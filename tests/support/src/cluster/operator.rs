@@ -9,10 +9,7 @@ use std::{
 use kube::Client;
 use module_controller::{
     api::Delivery,
-    arklet::{
-        client::{Bounds, Client as Arklet},
-        session::Care,
-    },
+    arklet::{client::Client as Arklet, session::Care},
     controllers::{
         census::Census,
         context::Settings,
@@ -31,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{World, shared};
+use super::{World, provider, shared};
 
 /// What the operator of a scenario asks of bases.
 const CARE: Care = Care { health_interval: Duration::from_secs(1), min_free_metaspace: 10 };
@@ -66,19 +63,11 @@ impl World {
         let (metrics, census) = (Arc::new(Metrics::new()), Arc::new(Census::default()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let served = listener.local_addr().expect("its address");
-        let bounds = Bounds {
-            connect: Duration::from_secs(1),
-            query: Duration::from_secs(1),
-            install: Duration::from_secs(30),
-            uninstall: Duration::from_secs(5),
-            switch: Duration::from_secs(5),
-            ..Bounds::default()
-        };
         let scope = Scope {
             namespace: Some(self.inner.namespace.clone()),
             nodes,
             ops: Ops::new(client, 32, Arc::clone(&metrics), "scenario".to_owned()),
-            arklet: Arc::new(Arklet::new(bounds).expect("an HTTP client")),
+            arklet: Arc::new(Arklet::new(provider::bounds()).expect("an HTTP client")),
             metrics: Arc::clone(&metrics),
             readiness: Arc::new(Readiness::new()),
             census: Arc::clone(&census),

@@ -14,7 +14,10 @@ use module_controller::{
     vnode::{
         self,
         provider::{Ground, Settings},
-        tunnel::http::Open,
+        tunnel::{
+            Tunnels, http,
+            mqtt::{self, commands::Commands, link::Address, topics::Topics},
+        },
     },
 };
 use serde_json::{Value, json};
@@ -50,6 +53,26 @@ pub fn hasty() -> Times {
     }
 }
 
+/// How long a base may take to find back to a broker (milliseconds).
+const RETURNING: i64 = 10_000;
+
+/// How long agents may take in scenarios.
+pub(super) fn bounds() -> Bounds {
+    Bounds {
+        connect: Duration::from_secs(1),
+        query: Duration::from_secs(1),
+        install: Duration::from_secs(30),
+        uninstall: Duration::from_secs(5),
+        switch: Duration::from_secs(5),
+        ..Bounds::default()
+    }
+}
+
+/// No tunnel at all.
+fn closed() -> Tunnels {
+    Tunnels { http: None, mqtt: None, trust: TunnelTrust::Pod }
+}
+
 /// The manifest of a base Deployment that says its name and version by labels, as VNodes want it.
 pub fn labelled_base(name: &str, replicas: u32, version: &str) -> Value {
     let mut manifest = super::base_deployment(name, replicas);
@@ -78,7 +101,7 @@ impl World {
 
     /// As [`World::start_provider`], with other settings.
     pub async fn start_provider_with(&self, name: &str, change: impl FnOnce(&mut Settings)) {
-        self.start(name, shared::client().await, None, change).await;
+        self.start(name, shared::client().await, closed(), change).await;
     }
 
     /// Starts a VNode provider with the rights that `config/vnode` gives it, and no others. The cluster has these roles
@@ -92,31 +115,32 @@ impl World {
         let rights: Vec<&str> = text.split("\n---\n").filter(is_right).collect();
         self.apply_anywhere(&rights.join("\n---\n")).await;
         let user = format!("system:serviceaccount:{}:{own}", self.namespace());
-        self.start(name, shared::client_as(&user).await, None, |_| {}).await;
+        self.start(name, shared::client_as(&user).await, closed(), |_| {}).await;
     }
 
     /// Starts a VNode provider that finds bases only by what they announce over HTTP; gives the tunnel's address.
     pub async fn start_provider_with_tunnel(&self, name: &str, token_file: Option<PathBuf>) -> SocketAddr {
         let listener = TcpListener::bind(TUNNEL).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let open = Open { listener, token_file, trust: TunnelTrust::Pod };
-        self.start(name, shared::client().await, Some(open), |settings| settings.discover = None).await;
+        let tunnels = Tunnels { http: Some(http::Open { listener, token_file }), ..closed() };
+        self.start(name, shared::client().await, tunnels, |settings| settings.discover = None).await;
         address
     }
 
-    async fn start(&self, name: &str, client: Client, tunnel: Option<Open>, change: impl FnOnce(&mut Settings)) {
-        let bounds = Bounds {
-            connect: Duration::from_secs(1),
-            query: Duration::from_secs(1),
-            install: Duration::from_secs(30),
-            uninstall: Duration::from_secs(5),
-            switch: Duration::from_secs(5),
-            ..Bounds::default()
-        };
+    /// Starts a VNode provider that finds bases only by what they announce at an MQTT broker; gives its end of the tunnel.
+    pub async fn start_provider_over_mqtt(&self, name: &str, address: Address) -> Arc<Commands> {
+        let commands = Arc::new(Commands::new(Topics::new(self.env()), bounds(), RETURNING));
+        let open = mqtt::Open { address, commands: Arc::clone(&commands) };
+        let tunnels = Tunnels { mqtt: Some(open), ..closed() };
+        self.start(name, shared::client().await, tunnels, |settings| settings.discover = None).await;
+        commands
+    }
+
+    async fn start(&self, name: &str, client: Client, tunnels: Tunnels, change: impl FnOnce(&mut Settings)) {
         let metrics = Arc::new(Metrics::new());
         let ground = Ground {
             ops: Ops::new(client, 32, Arc::clone(&metrics), name.to_owned()),
-            agents: Arc::new(Arklet::new(bounds).expect("an HTTP client")),
+            agents: Arc::new(Arklet::new(bounds()).expect("an HTTP client")),
             metrics: Arc::clone(&metrics),
             readiness: Arc::new(Readiness::new()),
         };
@@ -133,7 +157,7 @@ impl World {
         };
         change(&mut settings);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(vnode::run(ground, settings, tunnel, stop.clone()));
+        let task = tokio::spawn(vnode::run(ground, settings, tunnels, stop.clone()));
         self.inner.providers.lock().await.push(Provider { name: name.to_owned(), task, stop, metrics });
     }
 
