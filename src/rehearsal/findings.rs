@@ -89,7 +89,11 @@ impl Cluster {
                     set.namespace().as_deref() == Some(&base.namespace)
                         && set.module().is_some_and(|m| m.name == biz.name && m.version == biz.version)
                 });
-                let what = if ours { "left behind by V1" } else { "declared by nobody: left alone" };
+                let what = if ours {
+                    "left behind by V1: it goes where a Module of that name is, or comes"
+                } else {
+                    "declared by nobody: left alone"
+                };
                 found.push(format!("base {}/{}: biz {}:{} is {what}", base.namespace, base.pod, biz.name, biz.version));
             }
         }

@@ -16,6 +16,19 @@ use crate::{api::Module, arklet::session::Command, domain::merge};
 /// Longest text of one change.
 const LONGEST: usize = 160;
 
+/// Fields of a status of which only the fact that they change is told.
+const COUNTS: [&str; 9] = [
+    "currentReplicas",
+    "installed",
+    "observedGeneration",
+    "readyReplicas",
+    "replicas",
+    "selector",
+    "unavailableReplicas",
+    "updated",
+    "upgradingReplicas",
+];
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -110,8 +123,12 @@ fn patches(kind: &str, before: &Value, now: &Value) -> Vec<(&'static str, String
     if !change.is_empty() {
         rows.push(("patch", bounded(change.join(", ")), why_patched(kind, &change)));
     }
-    let change = changed("status", before, now);
-    if !change.is_empty() {
+    let mut change = changed("status", before, now);
+    let any = !change.is_empty();
+    change.retain(|one| !COUNTS.iter().any(|field| one.starts_with(field)));
+    if any && change.is_empty() {
+        rows.push(("status", "counts".to_owned(), "counted afresh, and noted what is installed".to_owned()));
+    } else if any {
         rows.push(("status", bounded(change.join(", ")), said(now)));
     }
     rows
@@ -221,7 +238,7 @@ fn why_patched(kind: &str, change: &[String]) -> String {
         "ModuleDeployment" if has("confirmBatchNum") => "the release is complete",
         "ModuleReplicaSet" if has("replicas") => "as many of this revision as the release has come to",
         "Service" => "taken over: ports, node port and cluster IP stay",
-        "Pod" if has(": true -> none") => "the module leaves: no traffic before it is uninstalled",
+        "Pod" if has(": true -> none") => "no traffic for a module that leaves, before it is uninstalled",
         "Pod" => "traffic where a module is active, and how many there are",
         _ => "kept as this operator keeps it",
     }
@@ -284,7 +301,7 @@ fn event(event: &Value) -> Row {
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<&Row> = self.writes.iter().chain(&self.calls).chain(&self.events).collect();
+        let all: Vec<&Row> = self.calls.iter().chain(&self.writes).chain(&self.events).collect();
         let head = Row {
             verb: "VERB".to_owned(),
             kind: "KIND".to_owned(),

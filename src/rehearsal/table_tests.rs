@@ -59,3 +59,11 @@ fn the_table_says_that_nothing_was_written() {
     assert!(text.ends_with("installs: 1, uninstalls: 0, switches: 0. Nothing was written.\n"), "{text}");
     assert_eq!(report.json()["calls"][0]["object"], "n/base-1");
 }
+
+#[test]
+fn counts_alone_are_told_as_that() {
+    let before = json!({ "kind": "ModuleReplicaSet", "metadata": {}, "status": { "replicas": 1 } });
+    let now = json!({ "kind": "ModuleReplicaSet", "metadata": {}, "status": { "replicas": 2, "updatedReplicas": 2 } });
+    let rows = rows(&Cluster::default(), &key("modulereplicasets"), &entry(before, now));
+    assert_eq!((rows.len(), rows[0].change.as_str()), (1, "counts"));
+}

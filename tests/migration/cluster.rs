@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use rig::{
     arklet_sim::Behaviour,
-    cluster::{Kind, World, condition, scenario_without_operator, text},
+    cluster::{Kind, World, condition, text},
 };
 use serde_json::{Value, json};
 
-use crate::{dump::Dump, stories::assert_clean};
+use crate::{dump::Dump, stories::assert_clean, v1::story};
 
 /// What each ModuleDeployment comes to when nobody confirms anything: progress, desired and available.
 const ENDS: [(&str, &str, i64, i64); 10] = [
@@ -25,7 +25,8 @@ const ENDS: [(&str, &str, i64, i64); 10] = [
     ("waiting", "WaitingForConfirmation", 3, 1),
 ];
 
-async fn settled(world: &World) {
+/// Waits until the take-over has come to its end.
+pub async fn settled(world: &World) {
     for (name, progress, desired, available) in ENDS {
         let end = |now: &Value| {
             let status = &now["status"];
@@ -111,7 +112,7 @@ async fn uids(world: &World, kind: Kind) -> BTreeMap<String, String> {
 
 #[test]
 fn a_whole_cluster_is_taken_over() {
-    scenario_without_operator("a_whole_cluster", |world| async move {
+    story("a_whole_cluster", |world| async move {
         world.sim().jar("file:///jars/broken-9.9.9.jar", Behaviour::fails("java.lang.Error: no such bean"));
         let dump = Dump::load(&world).await;
         let modules = uids(&world, Kind::Module).await;
@@ -141,7 +142,7 @@ fn a_whole_cluster_is_taken_over() {
 /// The operator dies before its first write, and in several places further on; each time a new one goes on.
 #[test]
 fn a_take_over_that_is_cut_short_is_finished_by_the_next_process() {
-    scenario_without_operator("a_cut_take_over", |world| async move {
+    story("a_cut_take_over", |world| async move {
         world.sim().jar("file:///jars/broken-9.9.9.jar", Behaviour::fails("java.lang.Error: no such bean"));
         let dump = Dump::load(&world).await;
         let modules = uids(&world, Kind::Module).await;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rig::cluster::{Kind, condition, scenario_without_operator, text};
+use rig::cluster::{Kind, condition, text};
 use serde_json::{Value, json};
 
-use crate::v1::{Old, V1_TIME, completed, conditions, strategy, template};
+use crate::v1::{Old, V1_TIME, completed, conditions, story, strategy, template};
 
 /// One condition a type, each with a reason.
 pub fn assert_clean(deployment: &Value) {
@@ -25,7 +25,7 @@ fn names(modules: &[Value]) -> Vec<String> {
 
 #[test]
 fn what_v1_finished_is_kept_and_what_it_only_claimed_is_done() {
-    scenario_without_operator("takeover_finished", |world| async move {
+    story("takeover_finished", |world| async move {
         let pods = world.bases(3).await;
         // Completed with two, but V1 deleted one of the base pods.
         let service = json!({ "enableModuleService": true, "port": 80, "targetPort": 8080 });
@@ -90,7 +90,7 @@ fn what_v1_finished_is_kept_and_what_it_only_claimed_is_done() {
 
 #[test]
 fn the_next_release_after_the_take_over_works() {
-    scenario_without_operator("takeover_next", |world| async move {
+    story("takeover_next", |world| async move {
         let pods = world.bases(2).await;
         let old = Old::deployment(&world, "next", "1.0.0", 2, completed(2, 1)).await;
         old.set(1, "1.0.0", 2).await;
@@ -115,7 +115,7 @@ fn the_next_release_after_the_take_over_works() {
 
 #[test]
 fn old_revisions_that_v1_left_running_go_once_the_new_one_is_available() {
-    scenario_without_operator("takeover_spread", |world| async move {
+    story("takeover_spread", |world| async move {
         let pods = world.bases(4).await;
         let mut status = completed(2, 2);
         status["releaseStatus"]["batchProgress"] = json!("Executing");
@@ -140,7 +140,7 @@ fn old_revisions_that_v1_left_running_go_once_the_new_one_is_available() {
 
 #[test]
 fn a_release_that_v1_paused_waits_for_its_confirmation() {
-    scenario_without_operator("takeover_paused", |world| async move {
+    story("takeover_paused", |world| async move {
         let pods = world.bases(3).await;
         let mut strategy = strategy();
         (strategy["batchCount"], strategy["needConfirm"]) = (json!(3), json!(true));
@@ -176,7 +176,7 @@ fn a_release_that_v1_paused_waits_for_its_confirmation() {
 
 #[test]
 fn a_scale_that_v1_paused_is_held_until_it_is_confirmed() {
-    scenario_without_operator("takeover_halfgrown", |world| async move {
+    story("takeover_halfgrown", |world| async move {
         let pods = world.bases(3).await;
         let mut strategy = strategy();
         (strategy["batchCount"], strategy["needConfirm"]) = (json!(2), json!(true));
@@ -208,7 +208,7 @@ fn a_scale_that_v1_paused_is_held_until_it_is_confirmed() {
 
 #[test]
 fn a_peer_deployment_of_v1_without_its_base_deployment_can_go() {
-    scenario_without_operator("takeover_lost", |world| async move {
+    story("takeover_lost", |world| async move {
         let pods = world.bases(2).await;
         let old = Old::deployment(&world, "lost", "1.0.0", -1, completed(2, 1)).await;
         old.set(1, "1.0.0", 2).await;
@@ -229,7 +229,7 @@ fn a_peer_deployment_of_v1_without_its_base_deployment_can_go() {
 
 #[test]
 fn a_deletion_that_hung_under_v1_ends() {
-    scenario_without_operator("takeover_deleting", |world| async move {
+    story("takeover_deleting", |world| async move {
         let pods = world.bases(2).await;
         let old = Old::deployment(&world, "stuck", "1.0.0", 2, completed(2, 1)).await;
         old.set(1, "1.0.0", 2).await;
@@ -247,7 +247,7 @@ fn a_deletion_that_hung_under_v1_ends() {
 
 #[test]
 fn a_failed_install_that_v1_called_completed_is_tried_and_told() {
-    scenario_without_operator("takeover_failing", |world| async move {
+    story("takeover_failing", |world| async move {
         world.bases(1).await;
         world.jar("failing", "9.9.9", rig::arklet_sim::Behaviour::fails("java.lang.Error: no such bean"));
         let old = Old::deployment(&world, "failing", "9.9.9", 1, completed(1, 1)).await;
@@ -266,7 +266,7 @@ fn a_failed_install_that_v1_called_completed_is_tried_and_told() {
 
 #[test]
 fn a_module_that_v1_never_bound_is_replaced() {
-    scenario_without_operator("takeover_unbound", |world| async move {
+    story("takeover_unbound", |world| async move {
         let pods = world.bases(1).await;
         let old = Old::deployment(&world, "loose", "1.0.0", 1, completed(1, 1)).await;
         old.set(1, "1.0.0", 1).await;

@@ -1,9 +1,14 @@
 //! Objects as V1 leaves them: no annotations, duplicate conditions, statuses that claim more than there is, old replica sets
 //! without `spec.replicas`.
 
+use std::{
+    future::Future,
+    sync::{PoisonError, RwLock},
+};
+
 use rig::{
     arklet_sim::State,
-    cluster::{BasePod, Kind, World, text},
+    cluster::{BasePod, Kind, World, scenario_without_operator, text},
 };
 use serde_json::{Value, json};
 
@@ -159,4 +164,19 @@ impl<'a> Old<'a> {
         self.world.base(pod).put(self.name, version, State::Activated);
         made
     }
+}
+
+/// The kinds are the whole cluster's: whoever puts others in their place is alone.
+static KINDS: RwLock<()> = RwLock::new(());
+
+/// A story that finds V1's objects; the operator isn't started yet.
+pub fn story<F: Future<Output = ()>>(name: &str, play: impl FnOnce(World) -> F) {
+    let _kinds = KINDS.read().unwrap_or_else(PoisonError::into_inner);
+    scenario_without_operator(name, play);
+}
+
+/// As [`story`], while no other one is played.
+pub fn story_alone<F: Future<Output = ()>>(name: &str, play: impl FnOnce(World) -> F) {
+    let _kinds = KINDS.write().unwrap_or_else(PoisonError::into_inner);
+    scenario_without_operator(name, play);
 }
