@@ -120,7 +120,7 @@ use types::{
 reasons! {
     /// As many instances are available as the spec asks for, less those that `maxUnavailable` lets be missing.
     MinimumReplicasAvailable in [Condition(AVAILABLE)];
-    /// Fewer instances are available than that.
+    /// Fewer instances are available than the spec asks for, less those that may be missing.
     MinimumReplicasUnavailable in [Condition(AVAILABLE)];
 
     /// The spec can't be carried out; the message says what to change. What runs goes on running.

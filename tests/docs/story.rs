@@ -25,8 +25,7 @@ const LONGEST: &str = "90";
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(300);
 /// What may be asked again until it shows what the document shows: it changes nothing.
-const LOOKS: [&str; 5] =
-    ["kubectl get ", "kubectl describe ", "kubectl module status", "kubectl module list", "kubectl wait "];
+const LOOKS: [&str; 4] = ["kubectl get ", "kubectl describe ", "kubectl module get ", "kubectl wait "];
 /// What a reader has in the folder where the commands are given.
 const COPIED: [&str; 4] = ["config", "crds", "charts", "docs"];
 /// A story with virtual nodes has them for itself: their names are the cluster's.
