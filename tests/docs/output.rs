@@ -103,7 +103,10 @@ fn name(word: &str) -> String {
     let random = |part: &&&str| {
         part.len() >= 5
             && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-            && (part.chars().any(|c| c.is_ascii_digit()) || !part.chars().any(|c| "aeiou".contains(c)))
+            // The operator's hashes have ten characters, and may look like a word; Kubernetes' never do.
+            && (part.len() == 10
+                || part.chars().any(|c| c.is_ascii_digit())
+                || !part.chars().any(|c| "aeiou".contains(c)))
     };
     let ends = parts.iter().rev().take(parts.len().saturating_sub(1).min(2)).take_while(random).count();
     let kept = parts[..parts.len() - ends].join("-");
@@ -129,6 +132,7 @@ mod tests {
             ("NAME  AGE\nhello   9s\n", "NAME AGE\nhello 4m30s\n"),
             ("hello-6d5f9c7b9d-2xk8q 1/1", "hello-86c7bd4f9d-zzzzz 1/1"),
             ("hello-replicas-1-hello-2cbn2q5zlq", "hello-replicas-1-hello-9cbn2q5zl8"),
+            ("hello-replicas-1-hello-2cbn2q5zlq", "hello-replicas-1-hello-ljnzpyjuty"),
             (
                 "vnode.9c0a5e62-7d06-44d4-9f69-ae466afb92e0.dev Ready",
                 "vnode.11111111-7d06-44d4-9f69-ae466afb92e0.n Ready",
