@@ -75,7 +75,8 @@ pub mod annotation {
     pub const RESTARTED_AT: &str = "koupleless.io/restartedAt";
     /// On a ModuleReplicaSet: when its release was given up and rolled back.
     pub const ROLLED_BACK: &str = "koupleless.io/rolled-back";
-    /// On a vPod that goes: what it stands for stays in the base.
+    /// On a vPod that goes: what it stands for stays in the base. On a ModuleDeployment, set by a user: its modules stay in
+    /// their bases when it is deleted, and its Service stays too.
     pub const KEEP_BIZ: &str = "koupleless.io/keep-biz";
     /// On a base pod: the port of its Arklet, where it is not the default.
     pub const ARKLET_PORT: &str = "koupleless.io/arklet-port";

@@ -211,6 +211,11 @@ fn find_reason<'a>(status: &'a Option<ModuleDeploymentStatus>, type_: &str) -> O
     crate::api::condition::find(conditions, type_)?.reason.as_deref()
 }
 
+/// Whether its modules and its Service are somebody else's from now on: it may go without them.
+pub fn hands_over(deployment: &ModuleDeployment) -> bool {
+    deployment.annotations().get(annotation::KEEP_BIZ).is_some_and(|value| value == label::TRUE)
+}
+
 fn plan_deletion(view: &View<'_>, now: i64) -> Plan {
     let finalizers = view.deployment.metadata.finalizers.as_deref().unwrap_or_default();
     if finalizers.iter().any(|name| name == finalizer::ORPHAN) {

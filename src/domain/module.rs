@@ -100,7 +100,7 @@ pub struct ModuleView<'a> {
     pub created: i64,
     /// Its deletionTimestamp.
     pub deleting: Option<i64>,
-    /// The label `delete-module-directly=true`.
+    /// The label `delete-module-directly=true`, or a deployment that goes without its modules.
     pub drop_directly: bool,
     /// Its base.
     pub base: BaseFate,

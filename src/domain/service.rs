@@ -22,6 +22,8 @@ pub struct Claim {
     pub created: i64,
     /// The ports, if it asks for a Service.
     pub ports: Option<Ports>,
+    /// It doesn't take the Service along when it goes.
+    pub hands_over: bool,
 }
 
 /// What a deployment asks for.
@@ -48,15 +50,18 @@ pub enum ServicePlan {
     Foreign,
 }
 
-/// The wish of a deployment; `None` where it wants no Service. An absent or zero target port means the port itself.
+/// The wish of a deployment; no ports where it wants no Service. An absent or zero target port means the port itself. One that
+/// hands over what it has asks for its Service to the end, and owns it no more.
 pub fn claim(deployment: &ModuleDeployment) -> Claim {
     let strategy = deployment.spec.operation_strategy.as_ref().and_then(|strategy| strategy.service_strategy.as_ref());
     let ending = deployment.metadata.deletion_timestamp.is_some();
     let created = deployment.creation_timestamp().map_or(0, |time| time.0.as_second());
+    let hands_over = super::deployment::hands_over(deployment);
     Claim {
         owner: super::deployment::owner_of(deployment),
         created,
-        ports: strategy.filter(|_| !ending).and_then(ports),
+        ports: strategy.filter(|_| !ending || hands_over).and_then(ports),
+        hands_over,
     }
 }
 
@@ -116,7 +121,8 @@ fn is_ours(service: &Service, module: &str, claims: &[Claim]) -> bool {
 }
 
 fn owner_references(asking: &[&Claim]) -> Vec<OwnerReference> {
-    let mut owners: Vec<OwnerReference> = asking.iter().map(|claim| claim.owner.clone()).collect();
+    let owning = asking.iter().filter(|claim| !claim.hands_over);
+    let mut owners: Vec<OwnerReference> = owning.map(|claim| claim.owner.clone()).collect();
     owners.sort_by(|a, b| a.uid.cmp(&b.uid));
     owners
 }
@@ -179,7 +185,8 @@ mod tests {
             uid: uid.into(),
             ..OwnerReference::default()
         };
-        Claim { owner, created, ports: port.map(|port| Ports { port, target: IntOrString::Int(8080) }) }
+        let ports = port.map(|port| Ports { port, target: IntOrString::Int(8080) });
+        Claim { owner, created, ports, hands_over: false }
     }
 
     fn service(json: Value) -> Service {
@@ -207,6 +214,32 @@ mod tests {
         assert_eq!(made.owner_references()[0].controller, None);
         assert_eq!(plan_service("n", "m", &claims, Some(&made)), ServicePlan::Keep);
         assert_eq!(plan_service("n", "m", &[claim("a", 1, None)], None), ServicePlan::Keep);
+    }
+
+    #[test]
+    fn a_deployment_that_hands_over_owns_its_service_no_more_and_does_not_take_it_along() {
+        let made = |hands_over: bool, ending: bool| -> ModuleDeployment {
+            let annotations = if hands_over { json!({ "koupleless.io/keep-biz": "true" }) } else { json!({}) };
+            let deleted = ending.then_some("2026-01-01T00:00:00Z");
+            serde_json::from_value(json!({
+                "metadata": { "name": "m", "uid": "a", "annotations": annotations, "deletionTimestamp": deleted },
+                "spec": { "baseDeploymentName": "base", "operationStrategy": {
+                    "serviceStrategy": { "enableModuleService": true, "port": 80, "targetPort": 8080 } } },
+            }))
+            .expect("a ModuleDeployment")
+        };
+        let plan = |hands_over, ending, found: &Service| {
+            plan_service("n", "m", &[super::claim(&made(hands_over, ending))], Some(found))
+        };
+        let mut owned = v1_service();
+        owned.metadata.owner_references = Some(vec![claim("a", 1, None).owner]);
+        for ending in [false, true] {
+            let ServicePlan::Patch(patch) = plan(true, ending, &owned) else { panic!("still owned; ending: {ending}") };
+            assert_eq!(patch, json!({ "metadata": { "ownerReferences": [] } }), "ending: {ending}");
+            assert_eq!(plan(true, ending, &v1_service()), ServicePlan::Keep, "ending: {ending}");
+        }
+        assert_eq!(plan(false, false, &owned), ServicePlan::Keep);
+        assert_eq!(plan(false, true, &owned), ServicePlan::Delete);
     }
 
     #[test]

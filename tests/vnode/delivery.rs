@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use rig::{
     arklet_sim::Behaviour,
-    cluster::{BasePod, Kind, ModuleSpec, SOON, World, labelled_base, module, scenario_without_operator, text},
+    cluster::{BasePod, Kind, ModuleSpec, SOON, World, labelled_base, module, scenario_without_operator, text, vpod},
 };
 use serde_json::json;
+
+/// On a ModuleDeployment: what it has stays when it goes.
+const KEEP: &str = "koupleless.io/keep-biz";
 
 /// Bases with their virtual nodes, and an operator that may read them.
 async fn stage(world: &World, bases: u32) -> Vec<BasePod> {
@@ -51,6 +54,10 @@ fn a_module_becomes_a_pod_and_goes_with_it() {
         assert_eq!(shown, names, "each has its Module's name");
         let pod = world.get(Kind::Pod, &shown[0]).await;
         assert!(text(&pod, "/spec/nodeName").starts_with("vnode."), "{pod}");
+        let env = json!({ "key": "schedule.koupleless.io/node-env", "operator": "Equal", "value": world.env(), "effect": "NoExecute" });
+        assert!(pod["spec"]["tolerations"].as_array().is_some_and(|all| all.contains(&env)), "{}", pod["spec"]);
+        let owner = &pod["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["kind"], &owner["name"]), (&json!("Module"), &pod["metadata"]["name"]));
         world.until_traffic(&pods.iter().collect::<Vec<_>>(), "shop").await;
         let mut wanted: Vec<_> = pods.iter().map(|pod| pod.ip).collect();
         wanted.sort_unstable();
@@ -210,5 +217,63 @@ fn a_vpod_that_somebody_deletes_comes_again() {
             .await;
         world.completed("again").await;
         world.until_serving(&pods, "again", "1.0.0", 1).await;
+    });
+}
+
+/// A plain Deployment of the same module takes its place: nothing is uninstalled, the Service stays, and it gets what the
+/// Deployment's pods say. `docs/moving-to-v2.md` has the same for a deployment that is delivered as pods.
+#[test]
+fn a_deployment_that_is_told_to_hands_its_modules_and_its_service_over() {
+    scenario_without_operator("handed_over", |world| async move {
+        let pods = stage(&world, 2).await;
+        world.deployed(&module("shop").replicas(2).service(80)).await;
+        let began = world.follow_endpoints("shop-service", 2).await;
+
+        let plain = vpod("shop").replicas(2).apart().pod_label("module.koupleless.io/shop", "true");
+        world.create(Kind::Deployment, plain.controller(&world)).await;
+        world.until_ready_vpods(2).await;
+        world.patch(Kind::ModuleDeployment, "shop", json!({ "metadata": { "annotations": { KEEP: "true" } } })).await;
+        world.undeploy("shop").await;
+
+        let look = || async {
+            let owners = world.get(Kind::Service, "shop-service").await["metadata"]["ownerReferences"].clone();
+            let labelled = pods.iter().filter(|pod| world.has_traffic(pod, "shop")).count();
+            if owners.is_null() && labelled == 0 { Ok(()) } else { Err(format!("{owners}, {labelled} labelled")) }
+        };
+        world.eventually(SOON, "the Service is nobody's, and gets traffic for the vPods alone", look).await;
+        assert!(world.list(Kind::Module).await.is_empty() && world.list(Kind::ModuleReplicaSet).await.is_empty());
+        for pod in &pods {
+            assert_eq!((world.installs(pod, "shop"), world.uninstalls(pod, "shop")), (1, 0), "{}", pod.name);
+        }
+        assert!(began.counts().iter().all(|ready| *ready == 2), "{:?}", began.counts());
+
+        world.delete(Kind::Deployment, "shop").await;
+        world.until_vpods("none", |pods| pods.is_empty()).await;
+        assert!(pods.iter().all(|pod| world.base(pod).list().is_empty()), "it leaves with the last that it is for");
+    });
+}
+
+/// Where nobody else is there to take them, they stay as they are, and the next deployment of that name finds them.
+#[test]
+fn what_was_left_is_found_again() {
+    scenario_without_operator("left_and_found", |world| async move {
+        let pods = stage(&world, 2).await;
+        for delivery in ["VirtualPod", "Arklet"] {
+            let shop = module("shop").replicas(2).service(80).field("delivery", json!(delivery));
+            world.deployed(&shop).await;
+            world
+                .patch(Kind::ModuleDeployment, "shop", json!({ "metadata": { "annotations": { KEEP: "true" } } }))
+                .await;
+            world.undeploy("shop").await;
+            until_vpods(&world, 0).await;
+            assert_eq!(world.serving(&pods, "shop", "1.0.0").len(), 2, "{delivery}");
+        }
+        for pod in &pods {
+            assert_eq!((world.installs(pod, "shop"), world.uninstalls(pod, "shop")), (1, 0), "{}", pod.name);
+        }
+        world.deployed(&module("shop").replicas(2).service(80)).await;
+        world.undeploy("shop").await;
+        assert!(pods.iter().all(|pod| world.base(pod).list().is_empty()), "without the mark all goes");
+        world.gone(Kind::Service, "shop-service").await;
     });
 }

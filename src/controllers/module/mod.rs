@@ -14,7 +14,7 @@ use kube::runtime::controller::Action;
 
 use super::{context::Context, delivery, error::Error, until};
 use crate::{
-    api::{Delivery, Module, keys::label},
+    api::{Delivery, Module},
     domain::module::plan_module,
 };
 
@@ -35,7 +35,7 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
     let mut now = context.clock.now();
     let mut plan = plan_module(&observed.view(&module), now);
     if delivery::of(&context, &module) == Delivery::VirtualPod {
-        if label::is_set(module.labels(), label::DELETE_MODULE_DIRECTLY) {
+        if observed.is_dropped(&module) {
             delivery::abandon(&context, &module).await?;
         }
         delivery::tend_vpod(&context, &module, plan.wish).await?;

@@ -9,13 +9,13 @@ use crate::{
     api::{Module, ModuleReplicaSet, keys::label},
     arklet::{client::Endpoint, session::BaseId, wire::is_web_context_clash},
     controllers::{
-        context::Context,
+        context::{Context, deployment_of},
         delivery::{self, biz_name},
         error::Error,
         fleet,
     },
     domain::{
-        deployment::rank,
+        deployment::{hands_over, rank},
         module::{BaseFate, ModuleView, Told},
         names,
         policy::{UpgradePolicy, drain_seconds},
@@ -37,6 +37,7 @@ pub struct Observed {
     label_on: bool,
     label_off_since: Option<i64>,
     successor_active: bool,
+    handed_over: bool,
     base_name: String,
 }
 
@@ -73,11 +74,19 @@ pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observ
         label_on: pod.as_ref().is_some_and(|pod| pod.labels().contains_key(&key)),
         label_off_since: context.bases.label_off_since(&base_uid, &key),
         successor_active: fleet::is_leaving(module) && delivery::successor_active(context, module),
+        handed_over: set.as_ref().is_some_and(|set| is_handed_over(context, set)),
         fate,
         pod,
         set,
         base_name,
     }))
+}
+
+/// Whether the deployment is going without what it has.
+fn is_handed_over(context: &Context, set: &ModuleReplicaSet) -> bool {
+    let namespace = set.namespace().unwrap_or_default();
+    let owner = deployment_of(set).and_then(|name| context.deployments.named(&namespace, &name));
+    owner.is_some_and(|owner| owner.metadata.deletion_timestamp.is_some() && hands_over(&owner))
 }
 
 /// A pod that no watch covers: gone, or no longer selected by its base Deployment.
@@ -105,6 +114,7 @@ impl Observed {
             label_on: false,
             label_off_since: None,
             successor_active: false,
+            handed_over: false,
             base_name: String::new(),
         }
     }
@@ -120,6 +130,11 @@ impl Observed {
         !fleet::is_leaving(module) && made.is_some_and(|set| !fleet::is_as_wanted(module, set))
     }
 
+    /// Whether the Module goes and what it stands for stays in the base.
+    pub fn is_dropped(&self, module: &Module) -> bool {
+        label::is_set(module.labels(), label::DELETE_MODULE_DIRECTLY) || (self.handed_over && fleet::is_leaving(module))
+    }
+
     /// The view for the plan.
     pub fn view<'a>(&'a self, module: &Module) -> ModuleView<'a> {
         let status = module.status.as_ref();
@@ -132,7 +147,7 @@ impl Observed {
             was_active: status.is_some_and(|status| status.installed.is_some()) || was_available(module),
             created,
             deleting: module.metadata.deletion_timestamp.as_ref().map(millis),
-            drop_directly: label::is_set(module.labels(), label::DELETE_MODULE_DIRECTLY),
+            drop_directly: self.is_dropped(module),
             base: self.fate,
             base_name: &self.base_name,
             told: self.told.clone(),
@@ -155,8 +170,7 @@ fn bases_known(context: &Context, set: &ModuleReplicaSet) -> bool {
     let Some(base) = set.labels().get(label::BASE_DEPLOYMENT) else {
         return true;
     };
-    match crate::controllers::context::deployment_of(set).and_then(|name| context.deployments.named(&namespace, &name))
-    {
+    match deployment_of(set).and_then(|name| context.deployments.named(&namespace, &name)) {
         Some(owner) if names::label_safe(&owner.spec.base_deployment_name) == *base => {
             context.bases.state(&(namespace, owner.spec.base_deployment_name.clone())) != BaseState::Unknown
         }

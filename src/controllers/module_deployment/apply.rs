@@ -12,9 +12,10 @@ use crate::{
         context::{Context, STATUS_PACE},
         error::Error,
         ordering::Ordering,
+        service,
     },
     domain::{
-        deployment::{Plan, Told, owner_of},
+        deployment::{Plan, Told, hands_over, owner_of},
         merge, names,
     },
     runtime::{index, kinds::BaseDeployment},
@@ -249,6 +250,10 @@ fn is_edge(before: &ModuleDeploymentStatus, after: &ModuleDeploymentStatus) -> b
 
 /// Takes the operator's finalizers off: nothing of the deployment is left.
 async fn release(context: &Context, deployment: &ModuleDeployment) -> Result<(), Error> {
+    if hands_over(deployment) {
+        // The garbage collector takes along what it still owns.
+        service::settle(context, deployment).await?;
+    }
     let ours = [finalizer::REPLICA_SET_EXISTED, finalizer::MODULE_EXISTED];
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
     if let Some(released) = context.ops.release(deployment, &ours).await? {

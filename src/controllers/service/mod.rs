@@ -21,20 +21,25 @@ use crate::{
 /// One look at the Service that one ModuleDeployment asks for.
 pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = deployment.namespace().unwrap_or_default();
-    let Some(deployment) = context.deployments.named(&namespace, &deployment.name_any()) else {
-        return Ok(Action::await_change());
-    };
+    if let Some(deployment) = context.deployments.named(&namespace, &deployment.name_any()) {
+        settle(&context, &deployment).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// Makes the Service as all deployments of the module ask for it.
+pub async fn settle(context: &Context, deployment: &ModuleDeployment) -> Result<(), Error> {
+    let namespace = deployment.namespace().unwrap_or_default();
     let Some(module) = deployment.module().map(|module| module.name.clone()) else {
-        return Ok(Action::await_change());
+        return Ok(());
     };
-    let claims = claims(&context, &namespace, &module);
+    let claims = claims(context, &namespace, &module);
     let found = context.services.named(&namespace, &names::service(&module));
     let uid = deployment.uid().unwrap_or_default();
     let plan = plan_service(&namespace, &module, &claims, found.as_deref());
     let asks = claims.iter().any(|claim| claim.owner.uid == uid && claim.ports.is_some());
-    report(&context, &deployment, verdict(&plan, asks, clashes(&claims, &uid), &module));
-    apply(&context, &namespace, &module, plan, found.as_deref()).await?;
-    Ok(Action::await_change())
+    report(context, deployment, verdict(&plan, asks, clashes(&claims, &uid), &module));
+    apply(context, &namespace, &module, plan, found.as_deref()).await
 }
 
 /// The claims of all deployments of the module.

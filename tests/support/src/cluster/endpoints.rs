@@ -1,7 +1,7 @@
 //! What a Service sends traffic to, at every moment.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -18,7 +18,7 @@ use super::{Kind, SOON, World};
 
 /// Follows the endpoints of a Service until it is dropped.
 pub struct Endpoints {
-    /// How many were ready, after each change.
+    /// How many addresses were ready, after each change.
     counts: Arc<Mutex<Vec<usize>>>,
     task: JoinHandle<()>,
 }
@@ -39,14 +39,16 @@ impl World {
         let noted = Arc::clone(&counts);
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(watcher::watcher(api, config).default_backoff().applied_objects());
-            let mut slices: BTreeMap<String, usize> = BTreeMap::new();
+            let mut slices: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             while let Some(event) = events.next().await {
                 let Ok(slice) = event else { continue };
                 let ready = |endpoint: &&k8s_openapi::api::discovery::v1::Endpoint| {
                     endpoint.conditions.as_ref().is_some_and(|conditions| conditions.ready == Some(true))
                 };
-                slices.insert(slice.name_any(), slice.endpoints.iter().filter(ready).count());
-                noted.lock().unwrap_or_else(PoisonError::into_inner).push(slices.values().sum());
+                let addresses = slice.endpoints.iter().filter(ready).flat_map(|endpoint| endpoint.addresses.clone());
+                slices.insert(slice.name_any(), addresses.collect());
+                let all: BTreeSet<&String> = slices.values().flatten().collect();
+                noted.lock().unwrap_or_else(PoisonError::into_inner).push(all.len());
             }
         });
         let endpoints = Endpoints { counts, task };
@@ -61,7 +63,7 @@ impl World {
 }
 
 impl Endpoints {
-    /// How many were ready after each change since they were followed.
+    /// How many addresses were ready after each change since they were followed. Two pods of one address count once.
     pub fn counts(&self) -> Vec<usize> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -7,6 +7,7 @@ use std::sync::{
 
 use http::{Method, Request};
 use kube::{Client, client::Body};
+use module_controller::api::Delivery;
 use tokio::sync::Notify;
 
 use super::{World, shared};
@@ -24,7 +25,7 @@ impl World {
     pub async fn run_operator_until_write(&self, write: usize) {
         let fate = Arc::new(Fate { last: write, written: AtomicUsize::new(0), reached: Notify::new() });
         let client = doomed(shared::client().await, Arc::clone(&fate));
-        self.begin_operator_with(client, false).await;
+        self.begin_operator(client, false, Delivery::Arklet).await;
         let reached = tokio::time::timeout(super::SOON, fate.reached.notified()).await;
         let written = fate.written.load(Ordering::SeqCst);
         self.kill_operator().await;

@@ -47,19 +47,20 @@ pub struct Operator {
 impl World {
     /// Starts the operator, as a new process would: it knows nothing. As with a role in one namespace, it reads no nodes.
     pub async fn start_operator(&self) {
-        self.begin_operator(false).await;
+        self.begin_operator(shared::client().await, false, Delivery::Arklet).await;
     }
 
     /// As [`World::start_operator`], with a role that lets it read nodes.
     pub async fn start_operator_with_nodes(&self) {
-        self.begin_operator(true).await;
+        self.begin_operator(shared::client().await, true, Delivery::Arklet).await;
     }
 
-    async fn begin_operator(&self, nodes: bool) {
-        self.begin_operator_with(shared::client().await, nodes).await;
+    /// Starts the operator with the rights of a user, and what it does where a deployment doesn't say.
+    pub async fn start_operator_as(&self, user: &str, default_delivery: Delivery) {
+        self.begin_operator(shared::client_as(user).await, true, default_delivery).await;
     }
 
-    pub(super) async fn begin_operator_with(&self, client: Client, nodes: bool) {
+    pub(super) async fn begin_operator(&self, client: Client, nodes: bool, default_delivery: Delivery) {
         let (metrics, census) = (Arc::new(Metrics::new()), Arc::new(Census::default()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let served = listener.local_addr().expect("its address");
@@ -75,7 +76,7 @@ impl World {
                 care: CARE,
                 watch_seconds: 60,
                 concurrency: 16,
-                default_delivery: Delivery::Arklet,
+                default_delivery,
                 vnode_env: self.env().to_owned(),
             },
         };

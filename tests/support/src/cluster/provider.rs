@@ -1,4 +1,4 @@
-//! The VNode providers of a scenario. Its environment is the namespace, so that scenarios don't see each other's VNodes.
+//! The VNode providers of a scenario. Each has an environment of its own, so that scenarios don't see each other's VNodes.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -116,6 +116,11 @@ impl World {
         self.apply_anywhere(&rights.join("\n---\n")).await;
         let user = format!("system:serviceaccount:{}:{own}", self.namespace());
         self.start(name, shared::client_as(&user).await, closed(), |_| {}).await;
+    }
+
+    /// Starts a VNode provider with the rights of a user, and with other settings.
+    pub async fn start_provider_as(&self, user: &str, name: &str, change: impl FnOnce(&mut Settings)) {
+        self.start(name, shared::client_as(user).await, closed(), change).await;
     }
 
     /// Starts a VNode provider that finds bases only by what they announce over HTTP; gives the tunnel's address.

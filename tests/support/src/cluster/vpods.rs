@@ -13,6 +13,7 @@ pub struct VPodSpec {
     requests: Value,
     replicas: u32,
     labels: Value,
+    pod_labels: Value,
     strategy: Value,
     apart: bool,
     older_keys: bool,
@@ -27,6 +28,7 @@ pub fn vpod(name: &str) -> VPodSpec {
         requests: json!({}),
         replicas: 1,
         labels: json!({}),
+        pod_labels: json!({}),
         strategy: Value::Null,
         apart: false,
         older_keys: false,
@@ -69,6 +71,12 @@ impl VPodSpec {
     /// With a label on the Deployment.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels[key] = json!(value);
+        self
+    }
+
+    /// With a label on its pods.
+    pub fn pod_label(mut self, key: &str, value: &str) -> Self {
+        self.pod_labels[key] = json!(value);
         self
     }
 
@@ -130,7 +138,10 @@ impl VPodSpec {
                 "labelSelector": { "matchLabels": { "app": self.name } },
             }]);
         }
-        json!({ "metadata": { "labels": { "app": self.name, self.component(): "module" } }, "spec": spec })
+        let mut labels = self.pod_labels.clone();
+        labels["app"] = json!(self.name);
+        labels[self.component()] = json!("module");
+        json!({ "metadata": { "labels": labels }, "spec": spec })
     }
 
     /// A bare pod.
@@ -166,9 +177,14 @@ impl VPodSpec {
 impl World {
     /// Gives a Deployment of vPods what `spec` says now, as `kubectl apply` would.
     pub async fn release_vpods(&self, spec: &VPodSpec) {
+        self.release_vpods_of(Kind::Deployment, spec).await;
+    }
+
+    /// As [`World::release_vpods`], for another kind of controller.
+    pub async fn release_vpods_of(&self, kind: Kind, spec: &VPodSpec) {
         let controller = spec.controller(self);
         let template = &controller["spec"]["template"]["spec"]["containers"];
         let patch = json!({ "spec": { "template": { "spec": { "containers": template } } } });
-        self.patch(Kind::Deployment, &spec.name, patch).await;
+        self.patch(kind, &spec.name, patch).await;
     }
 }
