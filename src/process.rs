@@ -375,3 +375,20 @@ impl Work {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that a Go V2 beside this one, and whoever watches its VNodes, goes by.
+    #[test]
+    fn the_provider_keeps_the_contracts_times() {
+        let args = ["manager", "vnode", "--discover-bases=app=base"].map(Into::into);
+        let settings = provider(&Flags::parse_args(args).expect("good flags"));
+        let (seconds, times) = (Duration::from_secs, settings.times);
+        assert_eq!((settings.health_interval, settings.biz_interval), (seconds(10), seconds(15)));
+        assert_eq!((times.lease.duration, times.lease.renew), (40_000, 10_000));
+        assert_eq!((times.unreachable, times.dead), (25_000, 60_000));
+        assert_eq!((settings.env.as_str(), settings.discover.as_deref()), ("dev", Some("app=base")));
+    }
+}

@@ -97,6 +97,12 @@ fn a_stateful_set_and_a_daemon_set_work_as_everywhere() {
         let more = world.scale_bases("base", 3).await;
         world.until_ready_vpods(3).await;
         world.until_serving(&more, "every", "1.0.0", 3).await;
+        // It deletes before it creates: a base after the other is without the module for a moment.
+        let began = world.now();
+        world.release_vpods_of(Kind::DaemonSet, &vpod("every").version("2.0.0")).await;
+        world.until_serving(&more, "every", "2.0.0", 3).await;
+        world.until_ready_vpods(3).await;
+        assert_eq!(world.timeline(&more, "every").least_serving(began), 2, "one base at a time");
         world.delete(Kind::DaemonSet, "every").await;
         world.until_vpods("none", |pods| pods.is_empty()).await;
 
@@ -113,7 +119,7 @@ fn a_stateful_set_and_a_daemon_set_work_as_everywhere() {
                 if text(&pod, "/metadata/uid") != first && is_ready(&pod) { Ok(()) } else { Err(pod.to_string()) }
             })
             .await;
-        assert!(more.iter().all(|pod| world.base(pod).state("every", "1.0.0").is_none()));
+        assert!(more.iter().all(|pod| world.base(pod).serving("every").is_none()));
     });
 }
 
@@ -142,6 +148,12 @@ fn a_full_metaspace_leaves_pods_pending_with_the_schedulers_reason() {
         world.until_vpods("one is Ready, one waits for memory", waits).await;
         space(0);
         world.until_ready_vpods(2).await;
+
+        // Without a limit there is room for anything.
+        let unlimited = Metaspace { max: -1, committed: 100 << 20, used: 1 };
+        world.base(&pods[0]).configure(|config| config.metaspace = Some(unlimited));
+        world.create(Kind::Deployment, vpod("giant").memory("64Gi").controller(&world)).await;
+        world.until_ready_vpods(3).await;
     });
 }
 

@@ -4,10 +4,13 @@
 //! story in a namespace of its own. The rig is [`rig::cluster`]: `make test`, or
 //! `tests/control-plane/with-cluster -- cargo test --test vnode`.
 
+mod contract;
 mod delivery;
+mod documented;
 mod kinds;
 mod lifecycle;
 mod losses;
+mod moving;
 mod mqtt;
 mod tunnel;
 mod updates;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// Sends a body from an address and gives status and body of the answer.
-async fn post(from: IpAddr, to: SocketAddr, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+pub async fn post(from: IpAddr, to: SocketAddr, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::new(from, 0)).expect("an address of this machine");
     let mut stream = socket.connect(to).await.expect("the tunnel listens");
@@ -31,7 +31,7 @@ async fn post(from: IpAddr, to: SocketAddr, path: &str, token: Option<&str>, bod
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-fn beat(identity: &str, ip: IpAddr) -> Value {
+pub fn beat(identity: &str, ip: IpAddr) -> Value {
     json!({
         "baseMetadata": { "identity": identity, "name": "base", "version": "1.0.0", "clusterName": "default" },
         "localIP": ip, "localHostName": "base-0", "port": 1238, "state": "ACTIVATED",
