@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// Longer than a list of endpoints may be old, with room for the way from the label to the list.
-const DRAIN: i32 = 2;
+pub const DRAIN: i32 = 2;
 /// So many answers before and after each change.
-const SOME: usize = 200;
-const OLD: &str = "hello from 1.0.0";
-const NEW: &str = "hello from 2.0.0";
+pub const SOME: usize = 200;
+pub const OLD: &str = "hello from 1.0.0";
+pub const NEW: &str = "hello from 2.0.0";
 
 /// One base after the other is drained, emptied and filled again, and then one of the two is given up.
 #[test]
@@ -107,16 +107,21 @@ fn a_module_without_a_web_context_always_has_an_active_version() {
 }
 
 /// Releases it, and begins to ask when its Service has all its bases.
-async fn served(stage: &Stage, old: &Deployment) -> Crowd {
+pub async fn served(stage: &Stage, old: &Deployment) -> Crowd {
     stage.apply(old).await;
     stage.released(old).await;
     stage.endpoints_are("hello-service", &serving(stage).await).await;
-    let crowd = Crowd::start(stage, "hello-service", "/hello/", &[OLD, NEW]);
+    asked(stage, "hello-service").await
+}
+
+/// Begins to ask, and waits for the first answers.
+pub async fn asked(stage: &Stage, service: &str) -> Crowd {
+    let crowd = Crowd::start(stage, service, "/hello/", &[OLD, NEW]);
     crowd.answers(stage, SOME).await;
     crowd
 }
 
-fn addresses(stage: &Stage) -> BTreeSet<IpAddr> {
+pub fn addresses(stage: &Stage) -> BTreeSet<IpAddr> {
     stage.bases.iter().map(|base| base.at.ip).collect()
 }
 
@@ -141,7 +146,7 @@ async fn serving(stage: &Stage) -> BTreeSet<IpAddr> {
 }
 
 /// Nothing was lost, and there was something to lose.
-fn lossless(stage: &Stage, book: &Book) {
+pub fn lossless(stage: &Stage, book: &Book) {
     assert_eq!(book.failures, Vec::<String>::new(), "of {} requests", book.answered() + book.failures.len());
     assert!(book.count(OLD) >= SOME && book.count(NEW) >= SOME, "{book}");
     for base in &stage.bases {

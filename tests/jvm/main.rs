@@ -19,6 +19,8 @@
 //! | `upgrade::uninstall_then_install_goes_base_by_base_and_the_service_answers_all_the_while` | `upgrade::in_place_replacement_never_has_two_versions_and_drains_first` |
 //! | `upgrade::install_then_uninstall_switches_and_then_takes_the_old_one_off` | `upgrade::beside_each_other_the_old_version_serves_until_the_new_one_does` |
 //! | `upgrade::two_versions_of_a_web_module_on_one_base_stop_at_the_first` | `upgrade::a_web_context_clash_stops_at_the_first_base` |
+//! | `vpods::a_module_as_a_pod_is_installed_upgraded_and_removed` | `tests/vnode`: `delivery::every_policy_keeps_its_promise` |
+//! | `vpods::a_deployment_of_vpods_is_rolled_without_losing_a_request` | `tests/vnode`: `updates` |
 //!
 //! It needs the rig: `make test-jvm`, or `tests/control-plane/with-cluster -- cargo test --test jvm`.
 
@@ -34,6 +36,7 @@ mod failures;
 mod load;
 mod recovery;
 mod upgrade;
+mod vpods;
 
 use stage::{Deployment, play};
 

@@ -1,4 +1,4 @@
-//! The operator's own binary, for one namespace.
+//! The operator's own binary, for one namespace; a story may have it play more for its own time.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -19,12 +19,22 @@ const START: Duration = Duration::from_secs(30);
 /// The running operator; it ends with this.
 pub struct Operator {
     log: PathBuf,
-    _process: Child,
+    process: Child,
 }
 
 impl Operator {
-    /// Starts it and waits until it says that it is ready.
+    /// Starts it for one namespace and waits until it says that it is ready.
     pub async fn start(namespace: &str, work: &Path, lasting: &Handle) -> Self {
+        Self::start_with(&[&format!("--namespace={namespace}")], work, lasting).await
+    }
+
+    /// Ends it at once and starts another with these arguments in its place.
+    pub async fn replace(&mut self, args: &[&str], work: &Path, lasting: &Handle) {
+        self.process.kill().await.expect("killed");
+        *self = Self::start_with(args, work, lasting).await;
+    }
+
+    async fn start_with(args: &[&str], work: &Path, lasting: &Handle) -> Self {
         let kubeconfig = std::env::var_os("RIG_OPERATOR_KUBECONFIG").or(std::env::var_os("KUBECONFIG"));
         let log = work.join("operator.log");
         let file = std::fs::File::create(&log).expect("a log file");
@@ -32,7 +42,8 @@ impl Operator {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_module-controller")])
-            .args(["--namespace", namespace, "--metrics-bind-address=0", "--log-level=info,module_controller=debug"])
+            .args(args)
+            .args(["--metrics-bind-address=0", "--log-level=info,module_controller=debug"])
             // Often, so that it meets bases that hang.
             .arg("--health-interval=1s")
             .arg(format!("--health-probe-bind-address=127.0.0.1:{port}"))
@@ -52,7 +63,7 @@ impl Operator {
             assert!(begin.elapsed() < START, "the operator isn't ready in {START:?}: {}", tail(&log, 5));
             sleep(Duration::from_millis(100)).await;
         }
-        Self { log, _process: process }
+        Self { log, process }
     }
 
     /// Its last lines.

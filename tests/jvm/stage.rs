@@ -50,6 +50,8 @@ pub struct Stage {
     pub namespace: String,
     pub bases: Vec<Base>,
     operator: Operator,
+    /// The environment of the virtual nodes that a story has the operator play.
+    vnodes: Option<&'static str>,
 }
 
 /// Plays one story, alone on the stage; whatever comes of it, the stage is cleared after it.
@@ -85,13 +87,15 @@ pub struct Deployment {
     service: bool,
     replicas: i32,
     drain: i32,
+    delivery: &'static str,
 }
 
 impl Deployment {
     /// Two instances of a module of `samples/java`, upgraded in the way that a web module needs.
     pub fn of(module: &str, version: &str) -> Self {
         let (module, version) = (module.to_owned(), version.to_owned());
-        Self { module, version, policy: "uninstall_then_install", service: false, replicas: 2, drain: 1 }
+        let policy = "uninstall_then_install";
+        Self { module, version, policy, service: false, replicas: 2, drain: 1, delivery: "Arklet" }
     }
 
     /// The same with another version.
@@ -119,8 +123,12 @@ impl Deployment {
         Self { drain, ..self }
     }
 
+    /// The same as pods on virtual nodes.
+    pub fn virtual_pods(self) -> Self {
+        Self { delivery: "VirtualPod", ..self }
+    }
+
     fn object(&self) -> Value {
-        let jar = samples().join(format!("{}-{}-ark-biz.jar", self.module, self.version));
         let mut strategy = json!({ "upgradePolicy": self.policy, "maxUnavailable": 1 });
         if self.service {
             strategy["serviceStrategy"] =
@@ -133,13 +141,19 @@ impl Deployment {
             "spec": {
                 "baseDeploymentName": "base",
                 "replicas": self.replicas,
+                "delivery": self.delivery,
                 "operationStrategy": strategy,
                 "template": { "spec": { "module": {
-                    "name": self.module, "version": self.version, "url": format!("file://{}", jar.display()),
+                    "name": self.module, "version": self.version, "url": jar(&self.module, &self.version),
                 } } },
             },
         })
     }
+}
+
+/// Where the jar of a module's version lies.
+pub fn jar(module: &str, version: &str) -> String {
+    format!("file://{}", samples().join(format!("{module}-{version}-ark-biz.jar")).display())
 }
 
 fn samples() -> PathBuf {
@@ -184,7 +198,7 @@ impl Stage {
         }
         join_all(bases.iter_mut().map(Base::ready)).await;
         let operator = Operator::start(&namespace, &work, LASTING.handle()).await;
-        Self { client, namespace, bases, operator }
+        Self { client, namespace, bases, operator, vnodes: None }
     }
 
     /// The objects of a kind in the namespace.
@@ -197,6 +211,24 @@ impl Stage {
         let params = PatchParams::apply("user").force();
         let api: Api<ModuleDeployment> = self.api();
         api.patch(&deployment.module, &params, &Patch::Apply(deployment.object())).await.expect("applied");
+    }
+
+    /// Lets the operator play the virtual nodes of this environment too, one for each base, until the story ends. It needs to
+    /// read nodes, so it is the whole cluster's for that time.
+    pub async fn with_vnodes(&mut self, env: &'static str) {
+        self.vnodes = Some(env);
+        let env = format!("--vnode-env={env}");
+        let args = ["--enable-vnode", "--discover-bases=app=base", "--vnode-drain=1s", &env];
+        self.operator.replace(&args, &work(), LASTING.handle()).await;
+    }
+
+    /// Ends that, and takes the virtual nodes away.
+    async fn without_vnodes(&mut self, env: &str) {
+        let namespace = format!("--namespace={}", self.namespace);
+        self.operator.replace(&[&namespace], &work(), LASTING.handle()).await;
+        let of_env = format!("--selector=virtual-kubelet.koupleless.io/env={env}");
+        kubectl(&["delete", "nodes", &of_env]).await;
+        kubectl(&["delete", "leases", "-n", "kube-node-lease", &of_env]).await;
     }
 
     /// One base more, which is ready; it goes when the story ends.
@@ -303,7 +335,7 @@ impl Stage {
         eprintln!("--- the operator's last lines:\n{}", self.operator.said());
     }
 
-    /// Deletes what a failed story has left, of which a good one leaves nothing, and the base that a story added.
+    /// Deletes what a failed story has left, of which a good one leaves nothing, and what a story added: a base, virtual nodes.
     async fn clear(&mut self) {
         let api: Api<ModuleDeployment> = self.api();
         let gone = async {
@@ -320,6 +352,9 @@ impl Stage {
         };
         if tokio::time::timeout(DEADLINE, gone).await.is_err() {
             eprintln!("what the story left doesn't go away");
+        }
+        if let Some(env) = self.vnodes.take() {
+            self.without_vnodes(env).await;
         }
         join_all(self.bases.iter().map(Base::empty)).await;
         if self.bases.len() > BASES {
