@@ -19,7 +19,7 @@ demo-down: ## Ends it
 
 ##@ Build
 
-.PHONY: build generate control-plane samples clean
+.PHONY: build generate control-plane samples release image clean
 build: ## The operator, as it is released, in target/release
 	@tests/prerequisites build
 	cargo build --release --locked --bin module-controller
@@ -30,6 +30,10 @@ control-plane: ## The Kubernetes that tests and demo run against (about 8 min th
 	@tests/control-plane/build
 samples: ## The Java base and the modules (about 2 min the first time)
 	@samples/java/build
+release: ## Static binaries for amd64 and arm64, chart, manifests, SBOM and licences, in target/release-VERSION (ARCH=amd64 for one)
+	@release/build $(ARCH)
+image: ## Images of them from scratch, as OCI archives, by buildah and without a registry (ARCH=amd64 for one)
+	@release/image $(ARCH)
 clean: ## Deletes target/; the control plane in the cache folder stays
 	cargo clean
 
