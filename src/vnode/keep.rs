@@ -42,7 +42,10 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
         if plan.reach == Reach::Dead && plan.lease.is_none() {
             provider.dead(&vnode);
         }
-        let wait = match step(&provider, &vnode, &plan).await {
+        // A Lease that can't be renewed in time ends what this process may do when it runs out, not when the request ends.
+        let decided = || provider.clock.until(decide(&provider, &vnode).wake_at);
+        let step = step(&provider, &vnode, &plan);
+        let wait = match meanwhile(step, provider.clock.until(plan.wake_at), decided).await {
             Ok(Turn::Again) => continue,
             Ok(Turn::Rest) => provider.clock.until(plan.wake_at),
             Ok(Turn::Soon) => AGAIN,
@@ -57,6 +60,18 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
         tokio::select! {
             () = vnode.node_turn.notified() => {}
             () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Waits for a step to end. Time goes on while that waits for its turn or an answer, so `again` is called whenever the wait
+/// that it gave last (at first `wait`) is over.
+async fn meanwhile<T>(step: impl Future<Output = T>, mut wait: Duration, mut again: impl FnMut() -> Duration) -> T {
+    let mut step = std::pin::pin!(step);
+    loop {
+        tokio::select! {
+            ended = &mut step => return ended,
+            () = tokio::time::sleep(wait) => wait = again(),
         }
     }
 }
@@ -244,4 +259,24 @@ pub fn has_ended(reach: Option<Reach>) -> bool {
 pub fn takes_pods(found: &Node) -> bool {
     let cordoned = found.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
     node::is_ready(found) && !cordoned && found.metadata.deletion_timestamp.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_done_is_decided_again_while_a_request_is_under_way() {
+        let began = Instant::now();
+        let seconds = |count| Duration::from_secs(count);
+        let mut decided = Vec::new();
+        let again = || {
+            decided.push(began.elapsed().as_secs());
+            seconds(40)
+        };
+        meanwhile(sleep(seconds(100)), seconds(24), again).await;
+        assert_eq!((decided, began.elapsed().as_secs()), (vec![24, 64], 100));
+    }
 }
