@@ -20,9 +20,9 @@ demo-down: ## Ends it
 ##@ Build
 
 .PHONY: build generate control-plane samples release image clean
-build: ## The operator, as it is released, in target/release
+build: ## The operator and kubectl-module, as they are released, in target/release
 	@tests/prerequisites build
-	cargo build --release --locked --bin module-controller
+	cargo build --release --locked --bin module-controller --bin kubectl-module
 generate: ## What is generated from the types: the CRDs in crds/, and docs/api.md
 	cargo run --locked --quiet --bin crdgen
 	cargo run --locked --quiet --bin crdgen -- --reference docs/api.md

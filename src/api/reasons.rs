@@ -98,6 +98,11 @@ macro_rules! reasons {
                 match self { $(Self::$name => concat!($($meaning),+).trim_start(),)+ }
             }
 
+            /// The reason that `word`, as it was read from an object, is; `None` for one of somebody else or of later.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+            }
+
             /// Whether `word`, as it was read from an object, is this one.
             pub fn is(self, word: Option<&str>) -> bool {
                 word == Some(self.as_str())
@@ -255,6 +260,7 @@ mod tests {
             assert!(!matches!(place, Condition(type_) if !types::ALL.contains(&type_)), "{place}");
         }
         for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
             assert!(reason.meaning().ends_with('.'), "{reason}: a sentence says what it means");
         }
     }

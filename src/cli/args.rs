@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use super::verbs;
+use crate::runtime::flags::parse_duration;
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -57,6 +58,32 @@ pub struct Global {
 pub enum Verb {
     /// Show ModuleDeployments with their revisions, modules and bases
     Get(verbs::get::Args),
+    /// Show how releases stand; with --watch until they end
+    Status(verbs::status::Args),
+    /// Show the revisions of a ModuleDeployment
+    History(verbs::history::Args),
+    /// Compare a revision with the present spec, or with another
+    Diff(verbs::history::DiffArgs),
+    /// Show what runs in each base, and how much room it has
+    Bases(verbs::bases::Args),
+    /// Say why a module isn't available, and what to do
+    LogsWhy(verbs::logs_why::Args),
+    /// Let a release go on that waits for a confirmation
+    Confirm(verbs::confirm::Args),
+    /// Hold releases and restarts back
+    Pause(verbs::apply::Targets),
+    /// Let them go on
+    Resume(verbs::apply::Targets),
+    /// Give the release under way up: the last completed revision comes back, the spec stays
+    Abort(verbs::abort::Args),
+    /// Go back to an earlier revision: the spec becomes what it was
+    Undo(verbs::undo::Args),
+    /// Install another version
+    SetVersion(verbs::set_version::Args),
+    /// Set the number of instances
+    Scale(verbs::scale::Args),
+    /// Install the same version anew, base by base
+    Restart(verbs::apply::Targets),
     /// Check manifests without a cluster
     Validate(verbs::validate::Args),
     /// Write a manifest to begin with
@@ -100,33 +127,10 @@ fn named(name: &str) -> Result<String, String> {
     if name.is_empty() { Err("the name is empty".to_owned()) } else { Ok(name.to_owned()) }
 }
 
-/// A duration as kubectl takes it: `30s`, `1m30s`, `2h`; a number without a unit is in seconds.
+/// A duration as kubectl takes it: `30s`, `1m30s`, `2h`; a number without a unit is in seconds, and 0 is for ever.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write 30s, 5m or 1h30m");
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let (mut total, mut number) = (Duration::ZERO, String::new());
-    let mut rest = text.chars().peekable();
-    while let Some(next) = rest.next() {
-        if next.is_ascii_digit() {
-            number.push(next);
-            continue;
-        }
-        let milliseconds = next == 'm' && rest.next_if_eq(&'s').is_some();
-        let unit: u64 = match next {
-            'm' if milliseconds => 1,
-            's' => 1_000,
-            'm' => 60_000,
-            'h' => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        let count: u64 = number.parse().map_err(|_| wrong())?;
-        number.clear();
-        let part = count.checked_mul(unit).map(Duration::from_millis);
-        total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
-    }
-    if number.is_empty() && !text.is_empty() { Ok(total) } else { Err(wrong()) }
+    let seconds = text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()));
+    seconds.or_else(|| parse_duration(text)).ok_or_else(|| format!("{text:?} is no duration; write 30s, 5m or 1h30m"))
 }
 
 #[cfg(test)]

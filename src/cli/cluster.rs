@@ -53,9 +53,23 @@ impl Cluster {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     {
+        self.list_where(namespace, selector, None).await
+    }
+
+    /// As [`Cluster::list`], of those that a field selector matches too.
+    pub async fn list_where<K>(
+        &self,
+        namespace: Option<&str>,
+        selector: Option<&str>,
+        fields: Option<&str>,
+    ) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
         let api = self.api::<K>(namespace);
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = selector.map(str::to_owned);
+        params.field_selector = fields.map(str::to_owned);
         let mut found = Vec::new();
         loop {
             let page = api.list(&params).await.map_err(|error| Error::of(format!("list {}", K::plural(&())), error))?;

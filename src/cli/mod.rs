@@ -35,14 +35,28 @@ use output::{Look, Tone};
 
 /// Runs one command and gives its exit code. What it prints goes to standard output, what went wrong to standard error.
 pub async fn run(cli: Cli) -> u8 {
-    let done = match cli.verb {
-        Verb::Get(args) => verbs::get::run(&cli.global, &args).await,
-        Verb::Validate(args) => verbs::validate::run(&args),
-        Verb::Create(args) => verbs::create::run(&cli.global, &args),
-        Verb::Migrate(args) => verbs::migrate::run(&cli.global, &args).await,
-        Verb::SupportBundle(args) => verbs::support_bundle::run(&cli.global, &args).await,
-        Verb::Completion(args) => verbs::completion::run(&args),
-        Verb::Complete(args) => verbs::completion::answer(&args).await,
+    let global = &cli.global;
+    let done = match &cli.verb {
+        Verb::Get(args) => verbs::get::run(global, args).await,
+        Verb::Status(args) => verbs::status::run(global, args).await,
+        Verb::History(args) => verbs::history::run(global, args).await,
+        Verb::Diff(args) => verbs::history::diff(global, args).await,
+        Verb::Bases(args) => verbs::bases::run(global, args).await,
+        Verb::LogsWhy(args) => verbs::logs_why::run(global, args).await,
+        Verb::Confirm(args) => verbs::confirm::run(global, args).await,
+        Verb::Pause(args) => verbs::pause::pause(global, args).await,
+        Verb::Resume(args) => verbs::pause::resume(global, args).await,
+        Verb::Abort(args) => verbs::abort::run(global, args).await,
+        Verb::Undo(args) => verbs::undo::run(global, args).await,
+        Verb::SetVersion(args) => verbs::set_version::run(global, args).await,
+        Verb::Scale(args) => verbs::scale::run(global, args).await,
+        Verb::Restart(args) => verbs::pause::restart(global, args).await,
+        Verb::Validate(args) => verbs::validate::run(args),
+        Verb::Create(args) => verbs::create::run(global, args),
+        Verb::Migrate(args) => verbs::migrate::run(global, args).await,
+        Verb::SupportBundle(args) => verbs::support_bundle::run(global, args).await,
+        Verb::Completion(args) => verbs::completion::run(args),
+        Verb::Complete(args) => verbs::completion::answer(args).await,
     };
     match done {
         Ok(()) => 0,

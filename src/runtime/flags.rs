@@ -20,7 +20,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueEnum};
 
-pub use values::{BindAddress, BrokerUrl};
+pub use values::{BindAddress, BrokerUrl, parse_duration};
 pub use vnode::{MqttVersion, TunnelTrust, VNodeFlags};
 
 /// What the manager was asked to do.

@@ -66,7 +66,7 @@ pub fn plan_abort(deployment: &ModuleDeployment, sets: &[&ModuleReplicaSet], now
              or hold it with `kubectl module pause {name}`"
         ));
     };
-    let mark = on_request(Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH));
+    let mark = on_request(Timestamp::from_second(now.div_euclid(1000)).unwrap_or(Timestamp::UNIX_EPOCH));
     Ok(Abort::Mark {
         set: failed.name_any(),
         patch: json!({ "metadata": { "annotations": { annotation::ROLLED_BACK: mark } } }),

@@ -53,3 +53,6 @@ fn alive(deployment: &crate::api::ModuleDeployment) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

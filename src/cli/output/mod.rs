@@ -1,6 +1,7 @@
 //! How things are shown: tables as kubectl's, JSON, YAML, names. Pure; what is shown is decided in [`super::view`].
 
 mod age;
+mod frame;
 mod look;
 mod table;
 
@@ -8,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub use age::{ago, human};
+pub use frame::{erase, fit};
 pub use look::{Look, Tone};
 pub use table::{Cell, Table};
 

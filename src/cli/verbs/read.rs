@@ -2,12 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Event;
 use kube::{ResourceExt, core::Selector};
 
 use super::stdout::remark;
 use crate::{
-    api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
-    cli::{cluster::Cluster, error::Error, view::Observed},
+    api::{
+        Module, ModuleDeployment, ModuleReplicaSet,
+        keys::{GROUP, VERSION, label},
+    },
+    cli::{
+        cluster::Cluster,
+        error::Error,
+        view::{Observed, observed::is_of},
+    },
     domain::names,
     runtime::kinds::BasePod,
 };
@@ -30,6 +38,42 @@ pub async fn around(
     let modules: Vec<Module> = cluster.list(namespace, selector.as_deref()).await?;
     let pods = pods(cluster, &sets).await?;
     Ok(Observed { deployments, sets, modules, pods })
+}
+
+/// As [`around`], without the pods.
+pub async fn without_pods(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    deployments: Vec<ModuleDeployment>,
+) -> Result<Observed, Error> {
+    let sets: Vec<ModuleReplicaSet> = cluster.list(namespace, None).await?;
+    let modules: Vec<Module> = cluster.list(namespace, None).await?;
+    Ok(Observed { deployments, sets, modules, pods: None })
+}
+
+/// The bases of some deployments, and all Modules: what else is on a base is of interest too.
+pub async fn bases(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    deployments: Vec<ModuleDeployment>,
+) -> Result<Observed, Error> {
+    let mut observed = without_pods(cluster, namespace, deployments).await?;
+    let own = |set: &&ModuleReplicaSet| observed.deployments.iter().any(|deployment| is_of(set, deployment));
+    let sets: Vec<ModuleReplicaSet> = observed.sets.iter().filter(own).cloned().collect();
+    observed.pods = pods(cluster, &sets).await?;
+    Ok(observed)
+}
+
+/// The Events about objects of our kinds; none where they may not be read.
+pub async fn events(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Event>, Error> {
+    let ours = format!("involvedObject.apiVersion={GROUP}/{VERSION}");
+    match cluster.list_where(namespace, None, Some(&ours)).await {
+        Err(error) if error.code() == Some(403) => {
+            remark("note: Events are not shown: you may not list them here");
+            Ok(vec![])
+        }
+        events => events,
+    }
 }
 
 /// The pods that the replica sets may use, never all of a cluster; `None` where they may not be read.

@@ -4,7 +4,12 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::{
-    api::{ConditionStatus, ModuleDeployment, ReleaseStatus, condition::find, keys::annotation, reasons::types},
+    api::{
+        Condition, ConditionStatus, ModuleDeployment, ReleaseStatus,
+        condition::find,
+        keys::annotation,
+        reasons::{Reason, types},
+    },
     cli::output::Tone,
     domain::replicas::{Desired, PEER, Scale, plan_scale},
 };
@@ -47,18 +52,16 @@ pub struct Standing {
 impl Standing {
     /// Its colour.
     pub fn tone(&self) -> Tone {
-        let trouble = self.because.iter().any(|because| TROUBLE.contains(&because.reason.as_str()));
+        // Time may heal it, or somebody.
+        let missing = self.because.iter().any(|because| Reason::BaseDeploymentNotFound.is(Some(&because.reason)));
         match self.verdict {
             Verdict::Failed => Tone::Bad,
-            Verdict::Underway if trouble => Tone::Bad,
+            Verdict::Underway if missing => Tone::Bad,
             Verdict::Underway => Tone::Busy,
             Verdict::Done => Tone::Good,
         }
     }
 }
-
-/// Reasons of `Progressing` that are trouble although time may heal them.
-const TROUBLE: [&str; 2] = ["BaseDeploymentNotFound", "ProgressDeadlineExceeded"];
 
 /// How many instances are wanted, by the spec and, in peer mode, as the operator counted the bases.
 pub fn desired(deployment: &ModuleDeployment) -> Desired {
@@ -93,45 +96,53 @@ pub fn standing(deployment: &ModuleDeployment) -> Standing {
     }
     if !is_observed(deployment) {
         let message = "the operator has not looked at the last change yet; if it stays so, see whether it runs";
-        let unseen = Because { reason: "NotObserved".to_owned(), message: message.to_owned() };
+        let unseen = Because { reason: NOT_OBSERVED.to_owned(), message: message.to_owned() };
         return Standing { word: "Unseen".to_owned(), verdict: Verdict::Underway, because: vec![unseen], next: None };
     }
+    let (word, verdict, next) = judge(deployment);
+    Standing { word, verdict, next, because }
+}
+
+/// The reason of what the operator hasn't looked at. It is this tool's word; the operator's are [`Reason`].
+pub const NOT_OBSERVED: &str = "NotObserved";
+
+/// The word, what to make of it, and what a person can do.
+fn judge(deployment: &ModuleDeployment) -> (String, Verdict, Option<String>) {
     let progress =
         release(deployment).and_then(|release| release.progress.clone()).unwrap_or_else(|| "Init".to_owned());
-    let reason = because.first().map(|because| because.reason.as_str()).unwrap_or_default();
+    let reason = find(conditions(deployment), types::PROGRESSING).and_then(|condition| condition.reason.as_deref());
+    let reason = reason.and_then(Reason::parse);
     let name = deployment.name_any();
-    let (word, verdict, next) = match (progress.as_str(), reason) {
-        (_, "InvalidSpec") => (reason, Verdict::Failed, None),
-        (_, "ProgressDeadlineExceeded") => (
-            reason,
-            Verdict::Failed,
-            Some(format!("`kubectl module logs-why {name}` says why; `kubectl module undo {name}` goes back")),
-        ),
-        ("Aborted", _) => (
-            "Aborted",
-            Verdict::Failed,
-            Some(format!(
-                "the revision before runs; `kubectl module set-version` or a corrected template tries again, \
-             `kubectl module undo {name}` makes the spec say what runs"
-            )),
-        ),
-        (_, "BaseDeploymentNotFound") => (reason, Verdict::Underway, None),
-        (_, "DeploymentPaused") => {
-            ("Paused", Verdict::Underway, Some(format!("`kubectl module resume {name}` goes on")))
+    let named = |reason: Reason, verdict, next| (reason.as_str().to_owned(), verdict, next);
+    match (progress.as_str(), reason) {
+        (_, Some(reason @ Reason::InvalidSpec)) => named(reason, Verdict::Failed, None),
+        (_, Some(reason @ Reason::ProgressDeadlineExceeded)) => {
+            let next = format!("`kubectl module logs-why {name}` says why, `kubectl module undo {name}` goes back");
+            named(reason, Verdict::Failed, Some(next))
         }
-        ("WaitingForConfirmation", _) => (
-            progress.as_str(),
-            Verdict::Underway,
-            Some(format!("`kubectl module confirm {name}` goes on, `kubectl module abort {name}` goes back")),
-        ),
-        ("Completed", "Restarting") => (reason, Verdict::Underway, None),
+        ("Aborted", _) => {
+            let next = format!(
+                "a changed template tries again (`kubectl module set-version`); `kubectl module undo {name}` makes the spec \
+                 say what runs"
+            );
+            (progress, Verdict::Failed, Some(next))
+        }
+        (_, Some(reason @ Reason::BaseDeploymentNotFound)) => named(reason, Verdict::Underway, None),
+        (_, Some(Reason::DeploymentPaused)) => {
+            ("Paused".to_owned(), Verdict::Underway, Some(format!("`kubectl module resume {name}` goes on")))
+        }
+        ("WaitingForConfirmation", _) => {
+            let next = format!("`kubectl module confirm {name}` goes on, `kubectl module abort {name}` goes back");
+            (progress, Verdict::Underway, Some(next))
+        }
+        ("Completed", Some(reason @ Reason::Restarting)) => named(reason, Verdict::Underway, None),
         ("Completed", _) if !is_available(deployment) => {
-            ("Degraded", Verdict::Underway, Some(format!("`kubectl module logs-why {name}` says why")))
+            let next = format!("`kubectl module logs-why {name}` says why");
+            ("Degraded".to_owned(), Verdict::Underway, Some(next))
         }
-        ("Completed", _) => (progress.as_str(), Verdict::Done, None),
-        _ => (progress.as_str(), Verdict::Underway, None),
-    };
-    Standing { word: word.to_owned(), verdict, next, because }
+        ("Completed", _) => (progress, Verdict::Done, None),
+        _ => (progress, Verdict::Underway, None),
+    }
 }
 
 /// Whether as many instances are available as are wanted.
@@ -140,23 +151,24 @@ fn is_available(deployment: &ModuleDeployment) -> bool {
     i64::from(available) >= i64::from(desired(deployment).count)
 }
 
+fn conditions(deployment: &ModuleDeployment) -> &[Condition] {
+    deployment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+}
+
 /// What the conditions say that isn't as it should be.
 fn because(deployment: &ModuleDeployment) -> Vec<Because> {
-    let conditions = deployment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let good = |type_: &str, status: &str, reason: &str| match type_ {
-        types::PROGRESSING => reason == "NewReplicaSetAvailable" && status == ConditionStatus::True.as_str(),
-        _ => false,
-    };
+    let is = |condition: &Condition, status: ConditionStatus| condition.status == status.as_str();
     [types::DELETION_BLOCKED, types::PROGRESSING, types::REPLICA_FAILURE, types::SERVICE_READY]
         .into_iter()
-        .filter_map(|type_| find(conditions, type_))
+        .filter_map(|type_| find(conditions(deployment), type_))
         .filter(|condition| match condition.type_.as_str() {
-            types::SERVICE_READY => condition.status == ConditionStatus::False.as_str(),
-            types::PROGRESSING => true,
-            _ => condition.status == ConditionStatus::True.as_str(),
+            types::SERVICE_READY => is(condition, ConditionStatus::False),
+            types::PROGRESSING => !Reason::NewReplicaSetAvailable.is(condition.reason.as_deref()),
+            _ => is(condition, ConditionStatus::True),
         })
-        .map(|condition| (condition, condition.reason.clone().unwrap_or_default()))
-        .filter(|(condition, reason)| !good(&condition.type_, &condition.status, reason))
-        .map(|(condition, reason)| Because { reason, message: condition.message.clone().unwrap_or_default() })
+        .map(|condition| Because {
+            reason: condition.reason.clone().unwrap_or_default(),
+            message: condition.message.clone().unwrap_or_default(),
+        })
         .collect()
 }

@@ -5,6 +5,7 @@ use super::{
     tree::{BaseState, Instance, Revision, Role, Tree},
 };
 use crate::{
+    api::reasons::Reason,
     cli::output::{Cell, Look, Table, Tone, ago},
     domain::module::Phase,
 };
@@ -134,7 +135,7 @@ fn leaf(module: &Instance, stem: &str, now: i64) -> Line {
 
 /// A Module's phase in its colour.
 pub fn phase(module: &Instance) -> Cell {
-    let failed = module.because.as_ref().is_some_and(|because| because.reason != "Superseded");
+    let failed = module.because.as_ref().is_some_and(|because| !Reason::Superseded.is(Some(&because.reason)));
     let tone = match Phase::parse(&module.phase) {
         _ if failed => Tone::Bad,
         Some(Phase::Available) => Tone::Good,

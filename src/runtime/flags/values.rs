@@ -152,7 +152,7 @@ pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
 }
 
 /// Go's notation: numbers with units ms, s, m or h, in any number of parts; fractions are allowed.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

@@ -1,0 +1,186 @@
+//! `status`: how releases stand, once or until they end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::{Stdout, read, stdout::remark};
+use crate::cli::{
+    args::{self, Global, Selection},
+    cluster::{self, Cluster},
+    error::Error,
+    output::{erase, fit},
+    view::{
+        Observed,
+        events::{self, Told},
+        standing::Verdict,
+        status,
+        tree::{Tree, trees},
+    },
+};
+
+/// Between two looks.
+const POLL: Duration = Duration::from_secs(1);
+/// How many looks in a row may fail before a watching command gives up: an API server that is restarted is back by then.
+const PATIENCE: u32 = 30;
+
+/// Options of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code, as of `kubectl rollout status`: 0 if the release is complete or, without --watch, still under way; 1 if it failed
+(deadline exceeded, rolled back, invalid spec, being deleted) or --timeout passed.
+
+Examples:
+  kubectl module status hello --watch --timeout 10m    in a pipeline: wait for the end of the release
+  kubectl module status -A                             where do releases stand?")]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// Go on until all releases have ended; on a terminal a live view, else a line for each change
+    #[arg(short, long)]
+    watch: bool,
+    /// Give up watching after this time; 0: never
+    #[arg(long, value_name = "DURATION", value_parser = args::duration, default_value = "0")]
+    timeout: Duration,
+}
+
+/// Looks and shows.
+pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
+    let cluster = Cluster::connect(global).await?;
+    let mut show = Show::new(Stdout::new(), args.watch);
+    let give_up = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
+    let mut failures = 0;
+    let mut seen = false;
+    loop {
+        match look(&cluster, &args.selection).await {
+            Ok((observed, told)) => {
+                failures = 0;
+                seen = true;
+                let trees = trees(&observed).items;
+                show.show(&observed, &trees, &told)?;
+                if let Some(end) = end(&trees, args.watch) {
+                    show.finish(&observed, &told)?;
+                    return end;
+                }
+            }
+            // The first look tells of wrong names and rights; later ones may meet a restart of the API server.
+            Err(error) if !seen || !args.watch || failures >= PATIENCE || !is_passing(&error) => return Err(error),
+            Err(_) => failures += 1,
+        }
+        if give_up.is_some_and(|at| Instant::now() + POLL > at) {
+            return Err(Error::Timeout(format!(
+                "not complete within {} s; the release goes on, `kubectl module status` shows how",
+                args.timeout.as_secs()
+            )));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn look(cluster: &Cluster, selection: &Selection) -> Result<(Observed, Vec<Told>), Error> {
+    let deployments = cluster.deployments(selection).await?;
+    let observed = read::around(cluster, cluster.scope(selection), deployments).await?;
+    let events = read::events(cluster, cluster.scope(selection)).await?;
+    Ok((observed, events::told(&events)))
+}
+
+/// Whether it may be better at the next look.
+fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Unreachable { .. }) || error.code().is_some_and(|code| code == 429 || code >= 500)
+}
+
+/// How the command ends, if it does.
+fn end(trees: &[Tree], watch: bool) -> Option<Result<(), Error>> {
+    match status::verdict(trees) {
+        Verdict::Done => Some(Ok(())),
+        Verdict::Failed => Some(Err(Error::Refused(status::failure(trees)))),
+        Verdict::Underway => (!watch).then_some(Ok(())),
+    }
+}
+
+/// Shows one look after the other.
+struct Show {
+    out: Stdout,
+    /// Drawn over and over.
+    live: bool,
+    /// As a log.
+    log: bool,
+    /// Lines of the last drawing.
+    drawn: usize,
+    /// The last line of each deployment.
+    lines: BTreeMap<(String, String), String>,
+    /// The Events that were printed, and those from before the command began.
+    told: Option<BTreeSet<String>>,
+}
+
+impl Show {
+    fn new(out: Stdout, watch: bool) -> Self {
+        let live = watch && out.terminal;
+        Self { live, log: watch && !live, out, drawn: 0, lines: BTreeMap::new(), told: None }
+    }
+
+    fn show(&mut self, observed: &Observed, trees: &[Tree], told: &[Told]) -> Result<(), Error> {
+        if observed.deployments.is_empty() {
+            remark("No ModuleDeployments found.");
+        }
+        match () {
+            () if self.live => {
+                let (width, height) = terminal();
+                let screen = fit(&status::screen(observed, told, &self.out.look, cluster::now()), width, height);
+                let text = erase(self.drawn) + &screen;
+                self.drawn = screen.lines().count();
+                self.out.print(&text)
+            }
+            () if self.log => self.print_news(observed, trees, told),
+            () => self.out.print(&status::screen(observed, told, &self.out.look, cluster::now())),
+        }
+    }
+
+    fn print_news(&mut self, observed: &Observed, trees: &[Tree], told: &[Told]) -> Result<(), Error> {
+        let about: Vec<&Told> =
+            observed.deployments.iter().flat_map(|one| events::around(told, observed, one)).collect();
+        let key = |told: &Told| format!("{} {} {} {}", told.uid, told.reason, told.note, told.count);
+        let keys: BTreeSet<String> = about.iter().map(|told| key(told)).collect();
+        // What was told before the command began is no news.
+        let known = self.told.replace(keys.clone()).unwrap_or(keys);
+        for told in about.iter().filter(|told| !known.contains(&key(told))) {
+            self.out.print(&format!("{}\n", status::event_line(told)))?;
+        }
+        for tree in trees {
+            let line = status::line(tree);
+            let before = self.lines.insert((tree.namespace.clone(), tree.name.clone()), line.clone());
+            if before.as_ref() != Some(&line) {
+                self.out.print(&format!("{line}\n"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last look of a live view, whole.
+    fn finish(&mut self, observed: &Observed, told: &[Told]) -> Result<(), Error> {
+        if self.live {
+            let text = erase(self.drawn) + &status::screen(observed, told, &self.out.look, cluster::now());
+            self.out.print(&text)?;
+        }
+        if self.log {
+            for deployment in &observed.deployments {
+                let Some(tree) = trees(observed).items.into_iter().find(|tree| tree.name == deployment.name_any())
+                else {
+                    continue;
+                };
+                if tree.standing.verdict == Verdict::Done {
+                    self.out.print(&format!("{} {} is available everywhere\n", tree.module, tree.version))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn terminal() -> (usize, usize) {
+    terminal_size::terminal_size().map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()))
+}

@@ -1,0 +1,164 @@
+//! How releases stand, for a person who watches (a screen) and for a log (lines).
+
+use super::{
+    Observed, batches,
+    events::{self, Told},
+    standing::{Because, Verdict},
+    tree::{Tree, trees},
+    tree_text::phase,
+};
+use crate::{
+    api::ModuleDeployment,
+    cli::output::{Cell, Look, Table, Tone, ago},
+};
+
+/// How many Events a screen shows.
+const EVENTS: usize = 6;
+
+/// Of all together: one that failed is what matters, then one under way.
+pub fn verdict(trees: &[Tree]) -> Verdict {
+    let any = |verdict| trees.iter().any(|tree| tree.standing.verdict == verdict);
+    match () {
+        () if any(Verdict::Failed) => Verdict::Failed,
+        () if any(Verdict::Underway) => Verdict::Underway,
+        () => Verdict::Done,
+    }
+}
+
+/// Why it failed, and what to do.
+pub fn failure(trees: &[Tree]) -> String {
+    let failed = trees.iter().filter(|tree| tree.standing.verdict == Verdict::Failed);
+    let sentences: Vec<String> = failed
+        .map(|tree| {
+            let why = tree.standing.because.first().map(|because| format!(": {}", because.message)).unwrap_or_default();
+            let next = tree.standing.next.as_ref().map(|next| format!("; {next}")).unwrap_or_default();
+            format!("{} is {}{why}{next}", tree.name, tree.standing.word)
+        })
+        .collect();
+    sentences.join("\n")
+}
+
+/// All deployments that were read, one block each.
+pub fn screen(observed: &Observed, told: &[Told], look: &Look, now: i64) -> String {
+    let trees = trees(observed).items;
+    let blocks: Vec<String> = observed
+        .deployments
+        .iter()
+        .zip(&trees)
+        .map(|(one, tree)| block(observed, one, tree, told, look, now))
+        .collect();
+    blocks.join("\n")
+}
+
+fn block(
+    observed: &Observed,
+    deployment: &ModuleDeployment,
+    tree: &Tree,
+    told: &[Told],
+    look: &Look,
+    now: i64,
+) -> String {
+    let mut text = head(tree, look);
+    let batches = batches::batches(observed, deployment);
+    if batches.len() > 1 || tree.standing.word != "Completed" && !batches.is_empty() {
+        text.push('\n');
+        text.push_str(&batches::render(&batches, look));
+    }
+    let bases = bases(tree, now);
+    if !bases.is_empty() {
+        text.push('\n');
+        text.push_str(&bases.render(look));
+    }
+    let mut events = Table::new(&["EVENT", "TIMES", "REASON", "MESSAGE"]);
+    let about = events::around(told, observed, deployment);
+    for told in about.iter().skip(about.len().saturating_sub(EVENTS)) {
+        let tone = if told.warning { Tone::Bad } else { Tone::Plain };
+        events.row(vec![
+            format!("{} ago", ago(told.at.as_ref(), now)).into(),
+            told.count.to_string().into(),
+            Cell::new(told.reason.as_str(), tone),
+            told.note.as_str().into(),
+        ]);
+    }
+    if !events.is_empty() {
+        text.push('\n');
+        text.push_str(&events.render(look));
+    }
+    text
+}
+
+fn head(tree: &Tree, look: &Look) -> String {
+    let wanted = if tree.peer { "one on every base, ".to_owned() } else { String::new() };
+    let standing = &tree.standing;
+    let batch = match tree.batches {
+        batches if batches > 1 => format!(", batch {} of {batches}", tree.batch),
+        _ => String::new(),
+    };
+    let mut text = format!(
+        "{}  {} {}  {wanted}{} of {} available\n{}{batch}\n",
+        tree.name,
+        tree.module,
+        tree.version,
+        tree.available,
+        tree.desired,
+        look.paint(standing.tone(), &standing.word),
+    );
+    for because in &standing.because {
+        text.push_str(&format!("  {}\n", sentence(because)));
+    }
+    if let Some(next) = &standing.next {
+        text.push_str(&format!("  next: {next}\n"));
+    }
+    text
+}
+
+fn sentence(because: &Because) -> String {
+    match because.message.as_str() {
+        "" => because.reason.clone(),
+        message => format!("{}: {}", because.reason, message.replace('\n', " ")),
+    }
+}
+
+/// Every Module, by base.
+fn bases(tree: &Tree, now: i64) -> Table {
+    let mut table = Table::new(&["BASE", "VERSION", "PHASE", "SINCE", "WHY"]);
+    let mut modules: Vec<_> = tree
+        .revisions
+        .iter()
+        .flat_map(|revision| revision.modules.iter().map(move |module| (revision, module)))
+        .collect();
+    modules.sort_by(|one, other| (&one.1.base.name, one.0.number).cmp(&(&other.1.base.name, other.0.number)));
+    for (revision, module) in modules {
+        let why = module.because.as_ref().map(sentence).unwrap_or_default();
+        let base = if module.base.name.is_empty() { "<no base>" } else { module.base.name.as_str() };
+        table.row(vec![
+            base.into(),
+            revision.version.as_str().into(),
+            phase(module),
+            ago(module.since.as_ref(), now).into(),
+            why.into(),
+        ]);
+    }
+    table
+}
+
+/// How a deployment stands, in one line for a log; printed where it differs from the last one.
+pub fn line(tree: &Tree) -> String {
+    let standing = &tree.standing;
+    let batch = match tree.batches {
+        batches if batches > 1 => format!(" batch {} of {batches}", tree.batch),
+        _ => String::new(),
+    };
+    let why = standing.because.first().map(|because| format!("; {}", sentence(because))).unwrap_or_default();
+    format!(
+        "{}: {}{batch}, {} of {} updated, {} available{why}",
+        tree.name, standing.word, tree.updated, tree.desired, tree.available
+    )
+}
+
+/// An Event as a line for a log.
+pub fn event_line(told: &Told) -> String {
+    let kind = if told.warning { "Warning" } else { "Normal" };
+    let (_, name) = &told.about;
+    format!("{name}: {kind} {}: {}", told.reason, told.note.replace('\n', " "))
+}
