@@ -72,13 +72,10 @@ fn a_dry_run_foretells_the_take_over_and_writes_nothing() {
             |words: &[&str]| found.iter().any(|one| words.iter().all(|w| one.as_str().unwrap_or_default().contains(w)));
         for words in [
             &["everywhere", "applied with replicas -1", "overwritten by V1 with 5"][..],
-            &["doubled", "old revisions run on", "1.0.0 on base", "1.0.0 on"],
+            &["doubled", "old revisions run on", "1.0.0 on runtime-"],
             &["misspelt", "installThenUninstall"],
         ] {
-            assert!(
-                finds(words) || words[0] == "doubled" && finds(&["doubled", "old revisions run on"]),
-                "{words:?}: {found:#?}"
-            );
+            assert!(finds(words), "{words:?}: {found:#?}");
         }
         for words in ["VERB", "uninstallBiz", "doubled:1.0.0", "old revision 1 of doubled", "Nothing was written."] {
             assert!(table.contains(words), "{words}:\n{table}");
