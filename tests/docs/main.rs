@@ -121,3 +121,16 @@ fn every_link_between_documents_leads_somewhere() {
         }
     }
 }
+
+/// A block that isn't run because a test elsewhere plays it: that test is there.
+#[test]
+fn every_test_that_a_block_is_left_to_exists() {
+    for page in pages() {
+        for block in &page.blocks {
+            let Some(Mark::NotRun(reason)) = &block.mark else { continue };
+            for file in reason.split([' ', ',', ';']).filter(|word| word.starts_with("tests/")) {
+                assert!(repository().join(file).exists(), "{}:{}: there is no {file}", page.path, block.line);
+            }
+        }
+    }
+}
