@@ -2,6 +2,7 @@
 
 mod bundle;
 mod migrate;
+mod releases;
 
 use std::process::{Output, Stdio};
 
