@@ -139,3 +139,21 @@ fn each_shell_has_its_script_and_kubectl_its_answers() {
     assert_eq!(answer(&["get", ""]), ":4\n", "no cluster, no names");
     assert!(answer(&["validate", "--re"]).starts_with("--recursive\t"));
 }
+
+/// One that isn't there, and one that nobody answers for: port 9 of this machine.
+#[test]
+fn a_bundle_of_no_cluster_is_none_and_is_not_in_the_way_of_the_next() {
+    let folder = folder("bundle");
+    let (silent, bundle) = (folder.join("kubeconfig"), folder.join("bundle.tar.gz"));
+    let config = "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
+                  clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}]\nusers: [{name: a, user: {}}]\n";
+    fs::write(&silent, config).unwrap();
+    for (kubeconfig, part) in
+        [("/nowhere", "cannot use the kubeconfig"), (silent.to_str().unwrap(), "cannot read the API")]
+    {
+        let args = ["support-bundle", "-o", bundle.to_str().unwrap(), "--kubeconfig", kubeconfig];
+        let said = tool(&args, "");
+        assert!(said.code != Some(0) && said.err.contains(part) && said.out.is_empty(), "{}{}", said.out, said.err);
+        assert!(!bundle.exists(), "{kubeconfig}");
+    }
+}

@@ -4,6 +4,7 @@
 //! redacted ([`redact`]) or left out ([`trim`]). The same cluster gives the same bytes, so that two bundles can be compared.
 
 pub mod archive;
+mod named;
 pub mod redact;
 pub mod summary;
 pub mod trim;
@@ -31,7 +32,7 @@ pub fn files(collected: &Collected) -> Vec<(String, String)> {
     for (name, objects) in &collected.objects {
         let mut objects: Vec<Value> = objects.iter().map(trim::object).collect();
         objects.sort_by_key(|object| trim::name(object).to_owned());
-        objects.iter_mut().for_each(redact::value);
+        objects.iter_mut().for_each(redact::object);
         // What is JSON can be written as YAML.
         files.push((format!("{name}.yaml"), serde_yaml_ng::to_string(&objects).unwrap_or_default()));
     }

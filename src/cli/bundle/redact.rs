@@ -1,6 +1,10 @@
-//! Credentials in addresses: `https://user:password@host/` and `?token=...`, wherever they stand.
+//! Credentials in addresses (`https://user:password@host/` and `?token=...`), behind their names ([`super::named`]) and in
+//! annotations, wherever they stand.
 
 use serde_json::Value;
+
+use super::named;
+use crate::api::keys;
 
 /// What stands in the place of a credential.
 pub const REDACTED: &str = "REDACTED";
@@ -9,8 +13,23 @@ pub const REDACTED: &str = "REDACTED";
 const SECRET: [&str; 10] =
     ["token", "secret", "passw", "signature", "sign", "credential", "key", "auth", "session", "sig"];
 
+/// Parts of the names of annotations that hold credentials.
+const SECRET_ANNOTATION: [&str; 6] = ["token", "secret", "passw", "credential", "apikey", "api-key"];
+
+/// Redacts an object.
+pub fn object(object: &mut Value) {
+    value(object);
+    let annotations = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    for (name, value) in annotations.into_iter().flatten() {
+        let lower = name.to_lowercase();
+        if !lower.contains(keys::GROUP) && SECRET_ANNOTATION.iter().any(|secret| lower.contains(secret)) {
+            *value = REDACTED.into();
+        }
+    }
+}
+
 /// Redacts every text in a value, JSON inside of texts too.
-pub fn value(value: &mut Value) {
+fn value(value: &mut Value) {
     match value {
         Value::String(inner) => *inner = text(inner),
         Value::Array(items) => items.iter_mut().for_each(self::value),
@@ -29,7 +48,8 @@ pub fn text(text: &str) -> String {
         out.push_str(&redacted(&address[..end]));
         rest = &address[end..];
     }
-    out + rest
+    out.push_str(rest);
+    named::redacted(&out)
 }
 
 fn ends_an_address(c: char) -> bool {
@@ -48,6 +68,17 @@ fn redacted(address: &str) -> String {
 }
 
 fn redacted_one(address: &str) -> String {
+    // `?` and `#` in a password are illegal, and people write them.
+    let marks = ['/', '?', '#'];
+    let authority = address.split(marks).next().unwrap_or_default();
+    let is_port = |port: &str| port.chars().all(|c| c.is_ascii_digit());
+    if let Some((_, port)) = authority.split_once(':')
+        && !authority.contains(['@', '['])
+        && !is_port(port)
+        && let Some((_, after)) = address.rsplit_once('@')
+    {
+        return redacted_one(&format!("{REDACTED}@{after}"));
+    }
     let (address, fragment) = address.split_once('#').map_or((address, None), |(a, f)| (a, Some(f)));
     let (address, query) = address.split_once('?').map_or((address, None), |(a, q)| (a, Some(q)));
     let end = address.find('/').unwrap_or(address.len());
@@ -63,7 +94,9 @@ fn redacted_one(address: &str) -> String {
     for (mark, parameters) in [('?', query), ('#', fragment)] {
         if let Some(parameters) = parameters {
             out.push(mark);
-            out.push_str(&parameters.split('&').map(parameter).collect::<Vec<_>>().join("&"));
+            // As Go writes it in JSON, in `last-applied-configuration` for one.
+            let by = if parameters.contains("\\u0026") { "\\u0026" } else { "&" };
+            out.push_str(&parameters.split(by).map(parameter).collect::<Vec<_>>().join(by));
         }
     }
     out
@@ -91,6 +124,10 @@ mod tests {
             ("https://u:pa/55@host/a.jar", "https://REDACTED@host/a.jar"),
             ("http://host/a.jar?token=pa55&v=2", "http://host/a.jar?token=REDACTED&v=2"),
             ("http://host/a?X-Amz-Signature=pa55&X-Amz-Date=1", "http://host/a?X-Amz-Signature=REDACTED&X-Amz-Date=1"),
+            ("http://host/a?v=1\\u0026token=pa55\\u0026w=2", "http://host/a?v=1\\u0026token=REDACTED\\u0026w=2"),
+            ("https://user:pa#55@host/a.jar", "https://REDACTED@host/a.jar"),
+            ("https://user:pa?5=5@host/a.jar", "https://REDACTED@host/a.jar"),
+            ("https://host:8443/a?to=x@y", "https://host:8443/a?to=x@y"),
             ("http://host/a#access_token=pa55", "http://host/a#access_token=REDACTED"),
             ("get http://a:b@c/d, then http://e:f@g", "get http://REDACTED@c/d, then http://REDACTED@g"),
             ("http://proxy/https://u:pa55@host/a", "http://proxy/https://REDACTED@host/a"),
@@ -102,8 +139,16 @@ mod tests {
             assert_eq!(text(before), after);
         }
         let mut object = json!({ "a": ["https://u:p@h/"], "b": { "c": 1, "d": "x" } });
-        value(&mut object);
+        self::object(&mut object);
         assert_eq!(object, json!({ "a": ["https://REDACTED@h/"], "b": { "c": 1, "d": "x" } }));
+    }
+
+    #[test]
+    fn an_annotation_is_redacted_by_its_name() {
+        let mut object = json!({ "metadata": { "annotations": { "vault.example/Token": "pa55", "koupleless.io/x-token": "1", "a": "b" } } });
+        self::object(&mut object);
+        let expected = json!({ "vault.example/Token": "REDACTED", "koupleless.io/x-token": "1", "a": "b" });
+        assert_eq!(object["metadata"]["annotations"], expected);
     }
 
     proptest! {

@@ -36,12 +36,28 @@ fn with_spec(object: &Value, keys: &[&str], pod: &str) -> Value {
     }
     let mut spec = some_of(object.get("spec"), keys);
     let containers = object.pointer(&format!("/spec{pod}/containers")).and_then(Value::as_array);
-    let containers: Vec<Value> = containers.into_iter().flatten().map(|one| some_of(Some(one), &KEPT).into()).collect();
+    let container = |one: &Value| {
+        let mut kept = some_of(Some(one), &KEPT);
+        if let Some(probe) = kept.get_mut("readinessProbe") {
+            without_secrets(probe);
+        }
+        Value::from(kept)
+    };
+    let containers: Vec<Value> = containers.into_iter().flatten().map(container).collect();
     spec.insert("containers".to_owned(), containers.into());
     json!({
         "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata,
         "spec": spec, "status": object.get("status").cloned().unwrap_or_default(),
     })
+}
+
+/// A probe's headers and command are arguments like others.
+fn without_secrets(probe: &mut Value) {
+    for (at, field) in [("/httpGet", "httpHeaders"), ("/exec", "command")] {
+        if let Some(inner) = probe.pointer_mut(at).and_then(Value::as_object_mut) {
+            inner.remove(field);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +80,20 @@ mod tests {
         assert_eq!(trimmed["spec"], json!({ "nodeName": "n", "containers": [{ "name": "c", "image": "i" }] }));
         assert_eq!(trimmed["metadata"], json!({ "name": "p", "annotations": { "a": "b" } }));
         assert_eq!(trimmed["status"]["phase"], "Running");
+    }
+
+    #[test]
+    fn a_probe_keeps_what_it_asks_and_not_what_it_sends() {
+        let probed = |probe: Value| {
+            let pod = json!({ "kind": "Pod", "spec": { "containers": [{ "name": "c", "readinessProbe": probe }] } });
+            object(&pod)["spec"]["containers"][0]["readinessProbe"].clone()
+        };
+        let headers = json!([{ "name": "Authorization", "value": "Basic pa55" }]);
+        let asked = json!({ "httpGet": { "path": "/ready", "port": 80 }, "periodSeconds": 5 });
+        let mut sent = asked.clone();
+        sent["httpGet"]["httpHeaders"] = headers;
+        assert_eq!(probed(sent), asked);
+        assert_eq!(probed(json!({ "exec": { "command": ["mysql", "-ppa55"] } })), json!({ "exec": {} }));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! `support-bundle`: what there is, packed into one file.
 
-use std::{collections::BTreeSet, fs::OpenOptions, io::Write, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::PathBuf,
+};
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{
@@ -55,24 +60,32 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
         |error| Error::Usage(format!("cannot write {}: {error}; name another file with -o", args.output.display()));
     // Before the work, so that a wrong name costs none.
     let mut file = OpenOptions::new().write(true).create_new(true).open(&args.output).map_err(unwritable)?;
+    let packed = collected(global, args).await.and_then(|(files, packed)| {
+        file.write_all(&packed).map_err(unwritable)?;
+        Ok((files, packed.len()))
+    });
+    if packed.is_err() {
+        // It is this command's, and would be in the way of the next try.
+        let _ = fs::remove_file(&args.output);
+    }
+    let (files, bytes) = packed?;
+    Stdout::new().print(&format!("{}: {files} files, {bytes} bytes; read summary.txt first\n", args.output.display()))
+}
+
+/// How many files there are, and all of them in one.
+async fn collected(global: &Global, args: &Args) -> Result<(usize, Vec<u8>), Error> {
     let cluster = Cluster::connect(global).await?;
     let mut reader = Reader { cluster: &cluster, collected: Collected::default() };
-    reader.versions().await;
+    reader.versions().await?;
     reader.objects((!args.all_namespaces).then_some(cluster.namespace.as_str())).await;
     reader.operator(&args.operator_namespace).await;
     reader.access(&args.operator_namespace).await;
     let files = bundle::files(&reader.collected);
     let packed = archive::pack("support-bundle", &files)?;
-    file.write_all(&packed).map_err(unwritable)?;
     for missing in &reader.collected.missing {
         remark(&format!("note: {missing}"));
     }
-    Stdout::new().print(&format!(
-        "{}: {} files, {} bytes; read summary.txt first\n",
-        args.output.display(),
-        files.len(),
-        packed.len()
-    ))
+    Ok((files.len(), packed))
 }
 
 struct Reader<'a> {
@@ -85,11 +98,15 @@ impl Reader<'_> {
         self.collected.missing.push(Error::of(format!("read {what}"), error).to_string());
     }
 
-    async fn versions(&mut self) {
+    /// Nothing is in a bundle of a cluster that doesn't answer.
+    async fn versions(&mut self) -> Result<(), Error> {
+        const WHAT: &str = "the API server's version";
         match self.cluster.client.apiserver_version().await {
             Ok(version) => self.collected.server = version.git_version,
-            Err(error) => self.missing("the API server's version", error),
+            Err(error @ kube::Error::Api(_)) => self.missing(WHAT, error),
+            Err(error) => return Err(Error::of(format!("read {WHAT}"), error)),
         }
+        Ok(())
     }
 
     /// All objects of a kind; none, and a note, where they may not be read.
