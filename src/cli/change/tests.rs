@@ -221,6 +221,24 @@ fn undo_makes_the_template_what_it_was_and_touches_nothing_else() {
 }
 
 #[test]
+fn undo_after_an_abort_goes_to_what_runs_and_not_to_a_revision_that_failed_before() {
+    let sets = [set(1, "1.0.0", json!({})), set(2, "1.5.0", json!({})), set(3, "2.0.0", json!({}))];
+    let known: Vec<&ModuleReplicaSet> = sets.iter().collect();
+    let mut aborted = progress("Aborted", 1);
+    aborted["status"]["releaseStatus"]["updateRevision"] = json!("hello-replicas-3");
+    let version = |deployment: &ModuleDeployment, to| {
+        let back = plan_undo(deployment, &known, to).expect("a way back");
+        patched(Ok(back.change))["spec"]["template"]["spec"]["module"]["version"].clone()
+    };
+    assert_eq!(version(&object(aborted.clone()), None), "1.0.0");
+    assert_eq!(version(&object(aborted.clone()), Some(2)), "1.5.0", "what was asked for");
+    // Changed since, and not looked at yet: that change is what is undone.
+    aborted["metadata"]["generation"] = json!(5);
+    aborted["spec"]["template"]["spec"]["module"]["version"] = json!("9");
+    assert_eq!(version(&object(aborted), None), "2.0.0");
+}
+
+#[test]
 fn undo_brings_annotations_back_and_takes_new_ones_off() {
     let metadata =
         json!({ "spec": { "template": { "metadata": { "annotations": { "kubernetes.io/change-cause": "first" } } } } });

@@ -6,7 +6,12 @@ use serde_json::json;
 use super::{Change, alive};
 use crate::{
     api::{ModuleDeployment, ModuleInfo, ModuleReplicaSet, ModuleTemplateSpecInner, keys::label},
-    domain::{deployment::number, merge, names},
+    cli::view::standing::{is_observed, release},
+    domain::{
+        deployment::{completed_revision, number},
+        merge, names,
+        release::Progress,
+    },
 };
 
 /// An undo, and the base Deployment that must exist for it.
@@ -18,7 +23,8 @@ pub struct Back {
     pub base: Option<String>,
 }
 
-/// Goes back to the revision with this number; without one to the one before the newest. `sets` are the deployment's.
+/// Goes back to the revision with this number; without one to what runs again after
+/// an abort, else to the one before the newest. `sets` are the deployment's.
 pub fn plan_undo(deployment: &ModuleDeployment, sets: &[&ModuleReplicaSet], to: Option<u64>) -> Result<Back, String> {
     alive(deployment)?;
     let name = deployment.name_any();
@@ -80,11 +86,17 @@ fn target<'a>(
         Some(to) => sets.iter().find(|set| number(set) == to).copied().ok_or_else(|| {
             format!("{name} has no revision {to}; it has {}", if sets.is_empty() { "none".to_owned() } else { known() })
         }),
-        None => sets
-            .get(usize::from(begun(&sets)))
-            .copied()
+        None => runs_again(deployment, &sets)
+            .or_else(|| sets.get(usize::from(begun(&sets))).copied())
             .ok_or_else(|| format!("{name} has no earlier revision to go back to")),
     }
+}
+
+/// After a release was given up, the revision that came back in its place: those between the two may have failed as well.
+fn runs_again<'a>(deployment: &ModuleDeployment, sets: &[&'a ModuleReplicaSet]) -> Option<&'a ModuleReplicaSet> {
+    let aborted = release(deployment)?.progress.as_deref() == Some(Progress::Aborted.as_str());
+    let completed = completed_revision(deployment).filter(|_| aborted && is_observed(deployment))?;
+    sets.iter().find(|set| set.name_any() == completed).copied()
 }
 
 /// Whether the replica set is the revision that the deployment asks for.

@@ -1,8 +1,6 @@
 //! `abort`: gives the release under way up.
 
-use std::time::Duration;
-
-use super::apply::{Targets, Writer, each, sets, settled, typed};
+use super::apply::{BETWEEN_TRIES, TRIES, Targets, Writer, each, sets, settled, typed};
 use crate::{
     api::{ModuleDeployment, ModuleReplicaSet},
     cli::{
@@ -13,11 +11,6 @@ use crate::{
         output,
     },
 };
-
-/// How often it is tried where others forestall it.
-const TRIES: u32 = 10;
-/// Before another try.
-const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// Options of `abort`.
 #[derive(Debug, clap::Args)]

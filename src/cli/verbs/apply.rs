@@ -27,9 +27,9 @@ use crate::{
 /// The field manager, by which `kubectl get --show-managed-fields` tells who wrote what.
 const MANAGER: &str = "kubectl-module";
 /// How often a patch is tried that others forestall: in the middle of a release the operator writes about once a second.
-const TRIES: u32 = 10;
+pub const TRIES: u32 = 10;
 /// Before another try.
-const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+pub const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 /// How long a verb waits for the operator to have seen the last change.
 const SETTLING: Duration = Duration::from_secs(10);
 

@@ -3,7 +3,7 @@
 use kube::api::Patch;
 use serde_json::json;
 
-use super::apply::{Changing, DryRun, Writer, looked_at, typed};
+use super::apply::{BETWEEN_TRIES, Changing, DryRun, TRIES, Writer, looked_at, settled, typed};
 use crate::{
     api::ModuleDeployment,
     cli::{
@@ -11,6 +11,7 @@ use crate::{
         change::plan_replicas,
         cluster::Cluster,
         error::Error,
+        output,
     },
 };
 
@@ -34,26 +35,40 @@ pub struct Args {
 pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
     let cluster = Cluster::connect(global).await?;
     let writer = Writer::new(&cluster, &args.changing);
+    settled(&cluster, &args.name).await?;
+    for _ in 0..TRIES {
+        if scaled(&writer, args).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    Err(Error::Conflict(output::name("ModuleDeployment", &args.name)))
+}
+
+/// Looks, decides and writes; `false` where somebody changed the object meanwhile.
+async fn scaled(writer: &Writer<'_>, args: &Args) -> Result<bool, Error> {
     let mut live = writer.live::<ModuleDeployment>(&args.name).await?;
     let had = plan_replicas(&typed(&live)?, args.replicas, args.current_replicas).map_err(Error::Refused)?;
     if had == Some(args.replicas) {
         let done = format!("already scaled to {}", args.replicas);
-        return writer.report::<ModuleDeployment>(&args.name, &live, &done, &[]);
+        writer.report::<ModuleDeployment>(&args.name, &live, &done, &[])?;
+        return Ok(true);
     }
     if args.changing.dry_run != DryRun::Client {
-        let mut patch = json!({ "spec": { "replicas": args.replicas } });
-        if args.current_replicas.is_some() {
-            // Expected of the object that was looked at, and of no later one.
-            patch["metadata"] = looked_at(&live)["metadata"].clone();
+        let mut patch = looked_at(&live);
+        patch["spec"] = json!({ "replicas": args.replicas });
+        let api = writer.cluster.api::<ModuleDeployment>(Some(&writer.cluster.namespace));
+        match api.patch_scale(&args.name, &writer.params(), &Patch::Merge(&patch)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(false),
+            Err(error) => return Err(Error::of(format!("scale the ModuleDeployment {}", args.name), error)),
         }
-        let api = cluster.api::<ModuleDeployment>(Some(&cluster.namespace));
-        let scaled = api.patch_scale(&args.name, &writer.params(), &Patch::Merge(&patch)).await;
-        scaled.map_err(|error| Error::of(format!("scale the ModuleDeployment {}", args.name), error))?;
     }
     live["spec"]["scaleReplicas"] = json!(args.replicas);
     if args.changing.dry_run == DryRun::None && args.changing.output.is_some() {
         live = writer.live::<ModuleDeployment>(&args.name).await?;
     }
     let from = had.map(|had| format!(" from {had}")).unwrap_or_default();
-    writer.report::<ModuleDeployment>(&args.name, &live, &format!("scaled{from} to {}", args.replicas), &[])
+    writer.report::<ModuleDeployment>(&args.name, &live, &format!("scaled{from} to {}", args.replicas), &[])?;
+    Ok(true)
 }

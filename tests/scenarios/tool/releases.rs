@@ -129,6 +129,8 @@ fn an_abort_brings_the_completed_revision_back_and_leaves_the_spec() {
         assert!(why.contains("was aborted on request"), "{why}");
         assert!(done(&world, &["get", "stop"]).await.contains("rolled back"));
         assert!(done(&world, &["abort", "stop"]).await.contains("already aborted"));
+        let undone = done(&world, &["undo", "stop", "--dry-run=server"]).await;
+        assert!(undone.contains("rolled back to revision 1 (1.0.0) (server dry run)"), "{undone}");
 
         // Any change of the template tries again, through every batch.
         done(&world, &["restart", "stop"]).await;
@@ -176,8 +178,9 @@ fn a_version_is_set_held_let_go_and_undone() {
 fn scale_and_restart_do_what_they_say() {
     scenario("tool_scale", |world| async move {
         let pods = world.bases(3).await;
-        world.deployed(&module("size").replicas(1)).await;
+        world.deploy(&module("size").replicas(1)).await;
 
+        // At once: it waits until the operator has taken the object up.
         let said = done(&world, &["scale", "size", "--replicas", "3"]).await;
         assert_eq!(said, "moduledeployment.koupleless.io/size scaled from 1 to 3\n");
         world.completed("size").await;
