@@ -74,7 +74,8 @@ impl Error {
         let what = what.into();
         match error {
             kube::Error::Api(status) => Self::Api { what, status },
-            other => Self::Unreachable { what, why: chain(&other) },
+            // What kube calls its own layer tells nobody anything.
+            other => Self::Unreachable { what, why: chain(&other).trim_start_matches("ServiceError: ").to_owned() },
         }
     }
 
@@ -112,7 +113,7 @@ fn explain(what: &str, status: &Status) -> impl Display {
         }
         404 => "it may just have been deleted; try again",
         409 => "somebody else changed it meanwhile; try again",
-        422 => "correct the value",
+        400 | 422 => "correct the value",
         429 | 503 => "the API server is busy; try again",
         500.. => "the API server is in trouble; try again, and see its log",
         _ => "see `kubectl describe`",
@@ -150,6 +151,7 @@ mod tests {
         let missing = refused(404, "404 page not found").to_string();
         assert!(missing.contains("the CRDs are not installed here"), "{missing}");
         assert!(refused(422, "spec.replicas: too small.").to_string().contains("too small; correct the value"));
+        assert!(refused(400, "found '=', expected: ','").to_string().ends_with("correct the value"));
     }
 
     #[test]

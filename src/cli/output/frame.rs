@@ -28,6 +28,11 @@ pub fn erase(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("{ESCAPE}[{lines}A\r{ESCAPE}[J") }
 }
 
+/// The line, or as much of it as fits with an ellipsis.
+pub fn elided(line: &str, width: usize) -> String {
+    if shortened(line, width) == line { line.to_owned() } else { shortened(line, width.saturating_sub(1)) + "…" }
+}
+
 /// At most `width` columns of a line; colours count nothing and end with it.
 fn shortened(line: &str, width: usize) -> String {
     let (mut used, mut kept, mut coloured) = (0, String::new(), false);

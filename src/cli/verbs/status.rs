@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::{Stdout, read, stdout::remark};
@@ -150,8 +149,8 @@ impl Show {
         for told in about.iter().filter(|told| !known.contains(&key(told))) {
             self.out.print(&format!("{}\n", status::event_line(told)))?;
         }
-        for tree in trees {
-            let line = status::line(tree);
+        for (tree, name) in trees.iter().zip(status::names(trees)) {
+            let line = status::line(tree, &name);
             let before = self.lines.insert((tree.namespace.clone(), tree.name.clone()), line.clone());
             if before.as_ref() != Some(&line) {
                 self.out.print(&format!("{line}\n"))?;
@@ -167,11 +166,7 @@ impl Show {
             self.out.print(&text)?;
         }
         if self.log {
-            for deployment in &observed.deployments {
-                let Some(tree) = trees(observed).items.into_iter().find(|tree| tree.name == deployment.name_any())
-                else {
-                    continue;
-                };
+            for tree in trees(observed).items {
                 if tree.standing.verdict == Verdict::Done {
                     self.out.print(&format!("{} {} is available everywhere\n", tree.module, tree.version))?;
                 }

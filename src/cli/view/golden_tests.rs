@@ -11,7 +11,7 @@ use super::{
     bases::Answer,
     diff,
     events::{Told, told},
-    history, status,
+    history, standing, status,
     tree::trees,
     tree_text::{self, Detail},
     why,
@@ -309,9 +309,24 @@ fn the_screen_of_a_release() {
         let narrow = Look { colour: true, width: Some(64) };
         check(&format!("{name}.status-narrow.txt"), &status::screen(&story.observed, &told, &narrow, NOW));
         let trees = trees(&story.observed).items;
-        let lines: String = trees.iter().map(|tree| status::line(tree) + "\n").collect();
+        let lines: String = trees.iter().map(|tree| status::line(tree, &tree.name) + "\n").collect();
         check(&format!("{name}.status-lines.txt"), &lines);
     }
+}
+
+#[test]
+fn what_is_in_several_namespaces_is_called_by_them() {
+    let mut story = failing();
+    let mut other = story.observed.deployments[0].clone();
+    other.metadata.namespace = Some("shop".to_owned());
+    story.observed.deployments.push(other);
+    let text = status::screen(&story.observed, &[], &PLAIN, NOW);
+    let heads: Vec<&str> =
+        text.lines().filter(|line| line.contains(" available")).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(heads, ["team-a/hello", "shop/hello"]);
+    let mut trees = trees(&story.observed).items;
+    trees.iter_mut().for_each(|tree| tree.standing.verdict = standing::Verdict::Failed);
+    assert!(status::failure(&trees).contains("\nshop/hello is "), "{}", status::failure(&trees));
 }
 
 #[test]

@@ -11,7 +11,10 @@ use crate::{
         reasons::{Reason, types},
     },
     cli::output::Tone,
-    domain::replicas::{Desired, PEER, Scale, plan_scale},
+    domain::{
+        deployment::completed_revision,
+        replicas::{Desired, PEER, Scale, plan_scale},
+    },
 };
 
 /// What a waiting command makes of it.
@@ -122,8 +125,8 @@ fn judge(deployment: &ModuleDeployment) -> (String, Verdict, Option<String>) {
         }
         ("Aborted", _) => {
             let next = format!(
-                "a changed template tries again (`kubectl module set-version`); `kubectl module undo {name}` makes the spec \
-                 say what runs"
+                "`kubectl module set-version {name} VERSION` tries another, `kubectl module undo {name}` makes the spec say \
+                 what runs"
             );
             (progress, Verdict::Failed, Some(next))
         }
@@ -132,7 +135,11 @@ fn judge(deployment: &ModuleDeployment) -> (String, Verdict, Option<String>) {
             ("Paused".to_owned(), Verdict::Underway, Some(format!("`kubectl module resume {name}` goes on")))
         }
         ("WaitingForConfirmation", _) => {
-            let next = format!("`kubectl module confirm {name}` goes on, `kubectl module abort {name}` goes back");
+            let mut next = format!("`kubectl module confirm {name}` goes on");
+            // The first release has nothing to go back to.
+            if completed_revision(deployment).is_some() {
+                next.push_str(&format!(", `kubectl module abort {name}` goes back"));
+            }
             (progress, Verdict::Underway, Some(next))
         }
         ("Completed", Some(reason @ Reason::Restarting)) => named(reason, Verdict::Underway, None),
@@ -171,4 +178,28 @@ fn because(deployment: &ModuleDeployment) -> Vec<Because> {
             message: condition.message.clone().unwrap_or_default(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_abort_is_offered_where_there_is_something_to_go_back_to() {
+        let next = |completed: Option<&str>| {
+            let deployment = json!({
+                "metadata": { "name": "hello", "generation": 1 },
+                "spec": { "baseDeploymentName": "base" },
+                "status": { "observedGeneration": 1, "releaseStatus": {
+                    "progress": "WaitingForConfirmation", "completedRevision": completed,
+                } },
+            });
+            standing(&serde_json::from_value(deployment).expect("a ModuleDeployment")).next.expect("what to do")
+        };
+        assert_eq!(next(None), "`kubectl module confirm hello` goes on");
+        let both = "`kubectl module confirm hello` goes on, `kubectl module abort hello` goes back";
+        assert_eq!(next(Some("hello-replicas-1")), both);
+    }
 }

@@ -27,15 +27,23 @@ pub fn verdict(trees: &[Tree]) -> Verdict {
 
 /// Why it failed, and what to do.
 pub fn failure(trees: &[Tree]) -> String {
-    let failed = trees.iter().filter(|tree| tree.standing.verdict == Verdict::Failed);
+    let names = names(trees);
+    let failed = trees.iter().zip(&names).filter(|(tree, _)| tree.standing.verdict == Verdict::Failed);
     let sentences: Vec<String> = failed
-        .map(|tree| {
+        .map(|(tree, name)| {
             let why = tree.standing.because.first().map(|because| format!(": {}", because.message)).unwrap_or_default();
             let next = tree.standing.next.as_ref().map(|next| format!("; {next}")).unwrap_or_default();
-            format!("{} is {}{why}{next}", tree.name, tree.standing.word)
+            format!("{name} is {}{why}{next}", tree.standing.word)
         })
         .collect();
     sentences.join("\n")
+}
+
+/// What each is called: its name, with its namespace where they are in several.
+pub fn names(trees: &[Tree]) -> Vec<String> {
+    let several = trees.iter().any(|tree| tree.namespace != trees[0].namespace);
+    let name = |tree: &Tree| if several { format!("{}/{}", tree.namespace, tree.name) } else { tree.name.clone() };
+    trees.iter().map(name).collect()
 }
 
 /// All deployments that were read, one block each.
@@ -44,8 +52,8 @@ pub fn screen(observed: &Observed, told: &[Told], look: &Look, now: i64) -> Stri
     let blocks: Vec<String> = observed
         .deployments
         .iter()
-        .zip(&trees)
-        .map(|(one, tree)| block(observed, one, tree, told, look, now))
+        .zip(trees.iter().zip(names(&trees)))
+        .map(|(one, (tree, name))| block(observed, one, (tree, &name), told, look, now))
         .collect();
     blocks.join("\n")
 }
@@ -53,12 +61,12 @@ pub fn screen(observed: &Observed, told: &[Told], look: &Look, now: i64) -> Stri
 fn block(
     observed: &Observed,
     deployment: &ModuleDeployment,
-    tree: &Tree,
+    (tree, name): (&Tree, &str),
     told: &[Told],
     look: &Look,
     now: i64,
 ) -> String {
-    let mut text = head(tree, look);
+    let mut text = head(tree, name, look);
     let batches = batches::batches(observed, deployment);
     if batches.len() > 1 || tree.standing.word != "Completed" && !batches.is_empty() {
         text.push('\n');
@@ -87,7 +95,7 @@ fn block(
     text
 }
 
-fn head(tree: &Tree, look: &Look) -> String {
+fn head(tree: &Tree, name: &str, look: &Look) -> String {
     let wanted = if tree.peer { "one on every base, ".to_owned() } else { String::new() };
     let standing = &tree.standing;
     let batch = match tree.batches {
@@ -95,8 +103,7 @@ fn head(tree: &Tree, look: &Look) -> String {
         _ => String::new(),
     };
     let mut text = format!(
-        "{}  {} {}  {wanted}{} of {} available\n{}{batch}\n",
-        tree.name,
+        "{name}  {} {}  {wanted}{} of {} available\n{}{batch}\n",
         tree.module,
         tree.version,
         tree.available,
@@ -143,7 +150,7 @@ fn bases(tree: &Tree, now: i64) -> Table {
 }
 
 /// How a deployment stands, in one line for a log; printed where it differs from the last one.
-pub fn line(tree: &Tree) -> String {
+pub fn line(tree: &Tree, name: &str) -> String {
     let standing = &tree.standing;
     let batch = match tree.batches {
         batches if batches > 1 => format!(" batch {} of {batches}", tree.batch),
@@ -151,8 +158,8 @@ pub fn line(tree: &Tree) -> String {
     };
     let why = standing.because.first().map(|because| format!("; {}", sentence(because))).unwrap_or_default();
     format!(
-        "{}: {}{batch}, {} of {} updated, {} available{why}",
-        tree.name, standing.word, tree.updated, tree.desired, tree.available
+        "{name}: {}{batch}, {} of {} updated, {} available{why}",
+        standing.word, tree.updated, tree.desired, tree.available
     )
 }
 
