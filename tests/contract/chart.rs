@@ -172,6 +172,10 @@ const WRONG: &[(&str, &[&str])] = &[
     ("flags.defaultDelivery=Pigeon", &["/flags/defaultDelivery", "'Arklet', 'VirtualPod'"]),
     ("flags.logformat=json", &["/flags", "additional properties 'logformat' not allowed"]),
     ("extraArgs={enable-vnode}", &["/extraArgs/0", "does not match pattern"]),
+    // What the Deployment selects its pods by, and the operator knows them by.
+    ("podLabels.control-plane=own", &["/podLabels/control-plane"]),
+    (r"podLabels.app\.kubernetes\.io/name=own", &["/podLabels/app.kubernetes.io~1name"]),
+    (r"podAnnotations.kubectl\.kubernetes\.io/default-container=own", &["/podAnnotations/kubectl"]),
     ("networkPolicy.arkletPort=0", &["/networkPolicy/arkletPort", "minimum"]),
     ("networkPolicy.bases[0].namespace=shop", &["/networkPolicy/bases/0", "podLabels"]),
 ];

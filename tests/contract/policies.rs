@@ -46,7 +46,10 @@ async fn modules_come_only_from_where_the_namespace_says() {
             ("http://jars.example/releases/hello.jar", false),
             ("https://jars.example/releases/../private/hello.jar", false),
             ("https://jars.example/releases/%2e%2E/private/hello.jar", false),
+            ("https://jars.example/releases/..;/private/hello.jar", false),
+            ("https://jars.example/releases/..%5Cprivate/hello.jar", false),
             ("https://jars.example/releases/hello..jar", true),
+            ("https://jars.example/releases/..hello.jar;v=1", true),
         ] {
             let mut object = with_url(url);
             put(&mut object, "metadata.name", json!("fresh"));
@@ -123,7 +126,7 @@ async fn a_person_is_told_who_decides() {
         put(&mut set, "spec.baseDeploymentName", Value::Null);
         put(&mut set, "spec.replicas", json!(1));
         put(&mut set, "metadata.ownerReferences", owned(&shop));
-        let set = space.create("ModuleReplicaSet", &set, false).await.expect("a ModuleReplicaSet");
+        space.create("ModuleReplicaSet", &set, false).await.expect("a ModuleReplicaSet");
         let told = |said: Said, words: &str| {
             assert!(said.ok && said.err.contains(words), "{words}: {}{}", said.out, said.err);
         };
@@ -142,10 +145,16 @@ async fn a_person_is_told_who_decides() {
         assert!(said.ok && said.err.is_empty(), "a label is nobody's business: {}", said.err);
         let mut module = hello();
         module["spec"] = json!({ "module": { "name": "m", "version": "1", "url": "https://jars.example/m.jar" } });
-        put(&mut module, "metadata.ownerReferences", owned(&set));
+        // As the operator makes it: what owns it is the pod of its base, and not as a controller.
+        module["metadata"]["labels"] = json!({ "koupleless.io/module-replicaset": "hello" });
         space.create("Module", &module, false).await.expect("a Module");
         let said = space.kubectl(&["delete", "module", "hello", "--dry-run=server"]).await;
         told(said, r#"it belongs to ModuleReplicaSet "hello", which makes another one while it wants one"#);
+        let by_hand = json!({ "metadata": { "labels": null } }).to_string();
+        let said = space.kubectl(&["patch", "module", "hello", "--type=merge", "-p", &by_hand]).await;
+        assert!(said.ok && said.err.is_empty(), "{}", said.err);
+        let said = space.kubectl(&["delete", "module", "hello", "--dry-run=server"]).await;
+        assert!(said.ok && said.err.is_empty(), "one made by hand is nobody else's: {}", said.err);
     })
     .await;
 }
