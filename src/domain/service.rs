@@ -91,8 +91,9 @@ pub fn plan_service(namespace: &str, module: &str, claims: &[Claim], found: Opti
         return if asking.is_empty() { ServicePlan::Keep } else { ServicePlan::Foreign };
     }
     let Some(ports) = asking.first().and_then(|first| first.ports.as_ref()) else {
-        // An ownerless V1 Service is only ours to delete where a deployment that we know switched it off.
-        return if claims.is_empty() { ServicePlan::Keep } else { ServicePlan::Delete };
+        // An ownerless V1 Service is only ours to delete where a deployment that we know switched it off; one that was handed
+        // over is somebody else's, whatever other deployments of the module want.
+        return if claims.is_empty() || is_handed_over(found) { ServicePlan::Keep } else { ServicePlan::Delete };
     };
     match change(found, module, ports, &asking) {
         Some(patch) => ServicePlan::Patch(patch),
@@ -118,6 +119,10 @@ fn is_ours(service: &Service, module: &str, claims: &[Claim]) -> bool {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
     let v1_selector = selector.len() == 1 && keys::label::is_set(&selector, &names::traffic_label(module));
     owned || (!controlled && v1_selector)
+}
+
+fn is_handed_over(service: &Service) -> bool {
+    keys::label::is_set(service.annotations(), keys::annotation::KEEP_BIZ)
 }
 
 fn owner_references(asking: &[&Claim]) -> Vec<OwnerReference> {
@@ -153,6 +158,12 @@ fn change(found: &Service, module: &str, ports: &Ports, asking: &[&Claim]) -> Op
     let had: Vec<&str> = found.owner_references().iter().map(|owner| owner.uid.as_str()).collect();
     if owners.len() != had.len() || owners.iter().any(|owner| !had.contains(&owner.uid.as_str())) {
         patch["metadata"]["ownerReferences"] = json!(owners);
+    }
+    // Who asks hands it over, all of them: it outlives them. The next one that asks takes it back.
+    let handed_over = asking.iter().all(|claim| claim.hands_over);
+    if handed_over != is_handed_over(found) {
+        let word = handed_over.then_some(keys::label::TRUE);
+        patch["metadata"]["annotations"] = json!({ keys::annotation::KEEP_BIZ: word });
     }
     let spec = json!(found.spec);
     let selector = json!({ names::traffic_label(module): keys::label::TRUE });
@@ -235,11 +246,35 @@ mod tests {
         owned.metadata.owner_references = Some(vec![claim("a", 1, None).owner]);
         for ending in [false, true] {
             let ServicePlan::Patch(patch) = plan(true, ending, &owned) else { panic!("still owned; ending: {ending}") };
-            assert_eq!(patch, json!({ "metadata": { "ownerReferences": [] } }), "ending: {ending}");
-            assert_eq!(plan(true, ending, &v1_service()), ServicePlan::Keep, "ending: {ending}");
+            let kept = json!({ "koupleless.io/keep-biz": "true" });
+            assert_eq!(
+                patch,
+                json!({ "metadata": { "ownerReferences": [], "annotations": kept } }),
+                "ending: {ending}"
+            );
+            assert_eq!(plan(true, ending, &handed_over()), ServicePlan::Keep, "ending: {ending}");
         }
         assert_eq!(plan(false, false, &owned), ServicePlan::Keep);
         assert_eq!(plan(false, true, &owned), ServicePlan::Delete);
+    }
+
+    fn handed_over() -> Service {
+        let mut service = v1_service();
+        service.metadata.annotations = Some([(keys::annotation::KEEP_BIZ.to_owned(), "true".to_owned())].into());
+        service
+    }
+
+    #[test]
+    fn a_service_that_was_handed_over_is_not_deleted_for_another_deployment_that_asks_for_none() {
+        let others = [claim("b", 2, None)];
+        assert_eq!(plan_service("n", "m", &others, Some(&handed_over())), ServicePlan::Keep);
+        assert_eq!(plan_service("n", "m", &others, Some(&v1_service())), ServicePlan::Delete);
+
+        let ServicePlan::Patch(patch) = plan_service("n", "m", &[claim("c", 3, Some(80))], Some(&handed_over())) else {
+            panic!("not taken back")
+        };
+        assert_eq!(patch["metadata"]["annotations"], json!({ "koupleless.io/keep-biz": null }));
+        assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], json!("c"));
     }
 
     #[test]
