@@ -30,7 +30,7 @@ use crate::{
         lease::{self, LeaseConfig},
         metrics::Metrics,
         ops::Ops,
-        predecessor::Lookout,
+        predecessor::{Home, Lookout},
     },
     vnode::{
         self,
@@ -318,8 +318,8 @@ impl Work {
         if flags.ignore_v1 {
             return self.act(ops, stop).await;
         }
-        let home = flags.lease_namespace();
-        let lookout = Lookout::new(self.client.clone(), &flags.namespaces, &home, !flags.leader_elect).await;
+        let home = Home { lease: flags.lease_namespace(), pod: flags.pod_namespace() };
+        let lookout = Lookout::new(self.client.clone(), &flags.namespaces, home, flags.leader_elect).await;
         // Waiting isn't being unready, but for a V1 that doesn't go by itself.
         self.begin.stand_by();
         if !lookout.wait(&ops, &self.readiness, &stop).await {

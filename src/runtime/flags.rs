@@ -216,11 +216,12 @@ impl Flags {
     /// The namespace of the lease: the flag, else where this process runs by its environment
     /// (`POD_NAMESPACE`) or its service account's file, else `default`.
     pub fn lease_namespace(&self) -> String {
-        resolve_namespace(
-            self.leader_elect_namespace.as_deref(),
-            std::env::var("POD_NAMESPACE").ok().as_deref(),
-            std::fs::read_to_string(NAMESPACE_FILE).ok().as_deref(),
-        )
+        own_namespace(self.leader_elect_namespace.as_deref())
+    }
+
+    /// Where this process's pod is, if it runs in one.
+    pub fn pod_namespace(&self) -> String {
+        own_namespace(None)
     }
 
     /// The kubeconfig file to read, if one was named.
@@ -231,6 +232,11 @@ impl Flags {
 
 /// Where Kubernetes puts the namespace of a pod.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+fn own_namespace(flag: Option<&str>) -> String {
+    let (env, file) = (std::env::var("POD_NAMESPACE").ok(), std::fs::read_to_string(NAMESPACE_FILE).ok());
+    resolve_namespace(flag, env.as_deref(), file.as_deref())
+}
 
 fn resolve_namespace(flag: Option<&str>, env: Option<&str>, file: Option<&str>) -> String {
     [flag, env, file].into_iter().flatten().map(str::trim).find(|name| !name.is_empty()).unwrap_or("default").to_owned()

@@ -23,10 +23,21 @@ pub struct Process {
 impl Process {
     /// Starts it for the namespace of `world`, with more flags.
     pub fn start(world: &World, flags: &[&str]) -> Self {
+        Self::begin(command(world), flags)
+    }
+
+    /// As [`Process::start`], as the process of a pod there.
+    pub fn start_in(world: &World, pod: &str, flags: &[&str]) -> Self {
+        let mut command = command(world);
+        command.env("POD_NAMESPACE", world.namespace()).env("POD_NAME", pod);
+        Self::begin(command, flags)
+    }
+
+    fn begin(mut command: Command, flags: &[&str]) -> Self {
         // Taken from the system and given back: nothing else in the rig listens on loopback meanwhile.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());
         let probes = free.expect("a free port");
-        let mut child = command(world)
+        let mut child = command
             .arg("--metrics-bind-address=0")
             .arg(format!("--health-probe-bind-address={probes}"))
             .arg("--health-interval=1s")

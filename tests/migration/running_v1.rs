@@ -7,7 +7,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
 };
-use rig::cluster::{Kind, World, module, text};
+use rig::cluster::{Kind, SOON, World, module, text};
 use serde_json::{Value, json};
 
 use crate::{process::Process, v1::story};
@@ -68,6 +68,39 @@ fn a_v1_without_an_election_is_waited_for_and_one_that_comes_back_is_left_the_fi
         let ended = process.ended().await;
         assert_eq!(ended.code(), Some(1), "{}", process.log());
         assert!(process.log().contains("waits when it is started again"), "{}", process.log());
+    });
+}
+
+/// This operator's manifests over V1's: another label on the pods, and the new pod has to be ready before V1's goes.
+#[test]
+fn a_rolling_update_from_v1_goes_on_while_its_pod_is_waited_for() {
+    story("a_rolling_v1", |world| async move {
+        world.bases(1).await;
+        world.deploy(&module("shop")).await;
+        start_v1(&world).await;
+        let container = json!({ "name": "module-deployment", "image": "registry.example.com/module-controller:2.0.0" });
+        let ours = json!({
+            "metadata": { "labels": { "app.kubernetes.io/name": "module-controller" } },
+            "spec": { "containers": [container] },
+        });
+        // Not available for long enough, so that V1's pod stays.
+        let patch = json!({ "spec": { "minReadySeconds": 300, "template": ours } });
+        world.patch(Kind::Deployment, "module-deployment-controller", patch).await;
+        world.running("module-deployment", 2).await;
+        let new = |pod: &&Value| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "module-controller";
+        let pods = world.list(Kind::Pod).await;
+        let own = text(pods.iter().find(new).expect("the new pod"), "/metadata/name");
+
+        let process = Process::start_in(&world, own, &[]);
+        process.ready(&world).await;
+        let waits = || async { process.log().contains("runs in pod").then_some(()).ok_or_else(|| process.log()) };
+        world.eventually(SOON, "it waits for V1", waits).await;
+        process.ready(&world).await;
+        nothing_is_done(&world, "shop").await;
+
+        let patch = json!({ "spec": { "minReadySeconds": 0 } });
+        world.patch(Kind::Deployment, "module-deployment-controller", patch).await;
+        world.completed("shop").await;
     });
 }
 

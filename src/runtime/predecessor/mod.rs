@@ -2,7 +2,7 @@
 //!
 //! Before this process acts it waits until no V1 is to be seen ([`Lookout::wait`]); while it acts it goes on looking
 //! ([`Lookout::watch`]). What tells of a V1, [`plan`] knows. Where pods may not be listed that is said once, and the rest
-//! is looked at. Must not: end or change the V1; whoever runs it decides that.
+//! is looked at; where they can't be at the moment, nothing begins. Must not: end or change the V1; whoever runs it decides that.
 
 pub mod plan;
 
@@ -20,7 +20,7 @@ use kube::{Api, Client, Resource, ResourceExt, api::ListParams};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::plan::{Held, LeaseSight};
+use self::plan::{Held, LeaseSight, Own};
 use super::{health::Readiness, lease::plan::Record, ops::Ops};
 use crate::api::{Reason, keys::LEASE_NAME};
 
@@ -39,9 +39,17 @@ pub struct Lookout {
     /// Where the Lease is, unless this process stands for election on it itself: then the election keeps both apart.
     lease: Option<String>,
     sight: Mutex<LeaseSight>,
-    own: Option<Pod>,
-    /// Whether it was said already that pods can't be looked at.
-    blind: Mutex<bool>,
+    own: Own,
+    /// What was said last of pods that can't be looked at.
+    blind: Mutex<String>,
+}
+
+/// The namespaces of this process.
+pub struct Home {
+    /// Where the Lease is.
+    pub lease: String,
+    /// Where its pod is.
+    pub pod: String,
 }
 
 /// A V1 that was seen.
@@ -56,16 +64,16 @@ pub struct Sighting {
 }
 
 impl Lookout {
-    /// Looks for pods in `namespaces` and `home`, or everywhere if `namespaces` is empty; at the Lease in `home` if
-    /// `at_lease`.
-    pub async fn new(client: Client, namespaces: &[String], home: &str, at_lease: bool) -> Self {
+    /// Looks for pods in `namespaces` and those of `home`, or everywhere if `namespaces` is empty; at the Lease, unless this
+    /// process was `elected` by it.
+    pub async fn new(client: Client, namespaces: &[String], home: Home, elected: bool) -> Self {
         let mut places: BTreeSet<String> = namespaces.iter().cloned().collect();
         if !places.is_empty() {
-            places.insert(home.to_owned());
+            places.extend([home.lease.clone(), home.pod.clone()]);
         }
-        let own = own_pod(&client, home).await;
-        let lease = at_lease.then(|| home.to_owned());
-        Self { client, namespaces: places, lease, sight: Mutex::default(), own, blind: Mutex::new(false) }
+        let own = own(&client, &home, elected).await;
+        let lease = (!elected).then_some(home.lease);
+        Self { client, namespaces: places, lease, sight: Mutex::default(), own, blind: Mutex::default() }
     }
 
     /// Waits until no V1 is to be seen, or `stop`; says so in the log, in an Event and, unless the V1 is about to go, by not
@@ -112,13 +120,14 @@ impl Lookout {
         }
     }
 
-    /// What is to be seen now, and whether the Lease leaves that open.
+    /// What is to be seen now, and whether that leaves it open.
     async fn look(&self) -> (Option<Sighting>, bool) {
         let held = self.lease_held().await;
         if let Held::By(holder) = &held {
             return (Some(self.of_lease(holder)), false);
         }
-        (self.running_pod().await, held == Held::Perhaps)
+        let (pods, all) = self.candidates().await;
+        (self.running_pod(pods), held == Held::Perhaps || !all)
     }
 
     async fn lease_held(&self) -> Held {
@@ -129,7 +138,7 @@ impl Lookout {
             Ok(lease) => sight.note(lease.as_ref().map(Record::of).as_ref(), Instant::now()),
             Err(error) => {
                 tracing::debug!(%error, "could not look at the Lease");
-                Held::No
+                if is_forbidden(&error) { Held::No } else { Held::Perhaps }
             }
         }
     }
@@ -153,9 +162,8 @@ impl Lookout {
     }
 
     /// The first V1 among the pods.
-    async fn running_pod(&self) -> Option<Sighting> {
-        let own = self.own.as_ref();
-        let found = self.candidates().await.into_values().find(|pod| plan::is_v1(pod, own))?;
+    fn running_pod(&self, pods: BTreeMap<(String, String), Pod>) -> Option<Sighting> {
+        let found = pods.into_values().find(|pod| plan::is_v1(pod, &self.own))?;
         let (namespace, name) = (found.namespace().unwrap_or_default(), found.name_any());
         Some(Sighting {
             sentence: format!(
@@ -163,12 +171,12 @@ impl Lookout {
                  (--ignore-v1 if that pod is something else)"
             ),
             object: found.object_ref(&()),
-            goes: plan::is_beside(&found, own),
+            goes: plan::is_beside(&found, &self.own),
         })
     }
 
-    /// Pods that may be a V1's, as the API server picks them out.
-    async fn candidates(&self) -> BTreeMap<(String, String), Pod> {
+    /// Pods that may be a V1's, as the API server picks them out, and whether it answered all that may be asked.
+    async fn candidates(&self) -> (BTreeMap<(String, String), Pod>, bool) {
         let accounts = [plan::ACCOUNT, plan::SAMPLE_ACCOUNT];
         let by_account = accounts.map(|name| ListParams::default().fields(&format!("spec.serviceAccountName={name}")));
         let by_label = plan::LABELS.map(|label| ListParams::default().labels(label));
@@ -177,7 +185,7 @@ impl Lookout {
         } else {
             self.namespaces.iter().map(|namespace| Api::namespaced(self.client.clone(), namespace)).collect()
         };
-        let mut found = BTreeMap::new();
+        let (mut found, mut all) = (BTreeMap::new(), true);
         for api in apis {
             for query in by_account.iter().chain(&by_label) {
                 // From the API server's own memory: this is asked again and again.
@@ -186,23 +194,43 @@ impl Lookout {
                         let keyed = |pod: Pod| ((pod.namespace().unwrap_or_default(), pod.name_any()), pod);
                         found.extend(list.items.into_iter().map(keyed));
                     }
-                    Err(error) => self.is_blind(&error),
+                    Err(error) => {
+                        all &= is_forbidden(&error);
+                        self.is_blind(&error);
+                    }
                 }
             }
         }
-        found
+        (found, all)
     }
 
     fn is_blind(&self, error: &kube::Error) {
+        let now = error.to_string();
         let mut said = self.blind.lock().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::replace(&mut said, true) {
-            tracing::warn!(%error, "pods can't be listed: a running V1 is seen by its Lease only");
+        if *said != now {
+            let lasts = is_forbidden(error);
+            tracing::warn!(%error, lasts, "pods can't be listed: a V1 that runs there is seen by its Lease only");
+            *said = now;
         }
     }
 }
 
-/// The pod that this process runs in, if it runs in one.
-async fn own_pod(client: &Client, home: &str) -> Option<Pod> {
-    let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).ok()?;
-    Api::<Pod>::namespaced(client.clone(), home).get_opt(name.trim()).await.ok().flatten()
+/// Whether it will be so as long as the rights are what they are.
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
+async fn own(client: &Client, home: &Home, elected: bool) -> Own {
+    let elected_in = elected.then(|| home.lease.clone());
+    let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        return Own { elected_in, ..Own::default() };
+    }
+    let pods = Api::<Pod>::namespaced(client.clone(), &home.pod);
+    let pod = pods.get_opt(name).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, name, "could not read this process's own pod");
+        None
+    });
+    Own { named: Some((home.pod.clone(), name.to_owned())), pod, elected_in }
 }
