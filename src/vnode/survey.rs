@@ -13,7 +13,7 @@ use std::{
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{keep, provider::Provider};
+use super::{keep, provider::Provider, state::VNode};
 use crate::{
     api::vkeys::{self, component, label},
     domain::vnode::lease::{Sight, Step, plan},
@@ -54,13 +54,7 @@ pub async fn attend(provider: Arc<Provider>) {
         };
         let now = provider.clock.now();
         for vnode in others {
-            let found = leases.get(&vnode.name);
-            let mut state = vnode.state();
-            state.sight = state.sight.seen(found, now);
-            state.lease = found.cloned();
-            drop(state);
-            // Also where the Lease is gone: then the base has to be asked whether it is there.
-            vnode.wake();
+            note(&vnode, leases.get(&vnode.name), &provider.settings.client_id, now);
         }
         if settled {
             strangers = leftovers(&provider, &leases, strangers, now);
@@ -78,6 +72,20 @@ async fn list(provider: &Provider) -> Result<HashMap<String, Lease>, String> {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no answer in time".to_owned()),
     }
+}
+
+/// Takes note of another's Lease as it was listed. A list is from before its answer: a Lease that became ours meanwhile is
+/// known better.
+fn note(vnode: &VNode, found: Option<&Lease>, me: &str, now: i64) {
+    let mut state = vnode.state();
+    if !state.stands_by(me) {
+        return;
+    }
+    state.sight = state.sight.seen(found, now);
+    state.lease = found.cloned();
+    drop(state);
+    // Also where the Lease is gone: then the base has to be asked whether it is there.
+    vnode.wake();
 }
 
 /// Begins to look after what has no base here and no living holder. Gives what has one, as seen now.
@@ -105,4 +113,36 @@ fn leftovers(
         }
     }
     held
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::domain::vnode::lease::{Periods, build, is_held};
+
+    #[test]
+    fn a_list_from_before_a_lease_was_taken_takes_nothing_back() {
+        let lease = |holder: &str, second| {
+            build("v", "dev", holder, &Periods::default(), Timestamp::from_second(second).unwrap())
+        };
+        let vnode = VNode::new("v".to_owned(), None, 0, CancellationToken::new());
+        vnode.state().sight = Sight::Unknown.seen(Some(&lease("other", 1)), 1_000);
+        note(&vnode, Some(&lease("other", 2)), "me", 11_000);
+        assert_eq!(vnode.state().sight, Sight::Unknown.seen(Some(&lease("other", 2)), 11_000), "it was renewed");
+
+        // The list was asked for; then its Lease was taken, and then the list arrived.
+        let taken = lease("me", 52);
+        {
+            let mut state = vnode.state();
+            state.sight = state.sight.seen(Some(&taken), 52_000);
+            (state.lease, state.renewed_at) = (Some(taken.clone()), Some(52_000));
+        }
+        note(&vnode, Some(&lease("other", 2)), "me", 52_100);
+        let state = vnode.state();
+        assert!(is_held(&state.sight, state.renewed_at, "me", &Periods::default(), 52_100));
+        assert_eq!(state.lease.as_ref(), Some(&taken));
+    }
 }
