@@ -206,6 +206,7 @@ impl Commands {
         match idle(&list, name, version) {
             Idle::Active => SwitchOutcome::Switched,
             Idle::Absent => SwitchOutcome::NotFound,
+            Idle::Starting => SwitchOutcome::Conflict,
             Idle::Behind => SwitchOutcome::Failed(NO_SWITCH.to_owned()),
             Idle::Alone => {
                 let body = self.operate(device, Order::UninstallBiz, (name, version), None).await;
@@ -321,6 +322,8 @@ enum Idle {
     Active,
     /// It isn't there.
     Absent,
+    /// It is starting, and may serve soon.
+    Starting,
     /// Another version serves, or may soon.
     Behind,
     /// No other version serves.
@@ -332,6 +335,7 @@ fn idle(list: &[Biz], name: &str, version: &str) -> Idle {
     match named().find(|biz| biz.version == version) {
         None => Idle::Absent,
         Some(biz) if biz.state == BizState::Activated => Idle::Active,
+        Some(biz) if biz.state == BizState::Resolved => Idle::Starting,
         Some(_) => {
             let serves =
                 |biz: &&Biz| !matches!(biz.state, BizState::Deactivated | BizState::Broken | BizState::Stopped);

@@ -148,14 +148,16 @@ async fn greet(wire: &mut Wire, address: &Address) -> Result<Duration, Ended> {
     let keep_alive = u16::try_from(KEEP_ALIVE.as_secs() * 2).unwrap_or(u16::MAX);
     send(wire, Outgoing::Connect { client: address.client_id.clone(), keep_alive, login }).await?;
     match receive(wire, STEP).await? {
-        Incoming::Connected(None) => Ok(KEEP_ALIVE),
-        Incoming::Connected(Some(seconds)) => {
-            let wanted = Duration::from_secs(u64::from(seconds.max(2))) / 2;
-            Ok(wanted.min(KEEP_ALIVE))
-        }
+        Incoming::Connected(asked) => Ok(between_signs(asked)),
         Incoming::Refused(why) => Err(Ended::Refused(why)),
         _ => Err(Ended::ByBroker("its first packet is no answer to ours".to_owned())),
     }
+}
+
+/// The time between two signs of life, where the broker asks for one within so many seconds; 0 asks for none.
+fn between_signs(asked: Option<u16>) -> Duration {
+    let asked = asked.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(u64::from(seconds.max(2))) / 2);
+    asked.map_or(KEEP_ALIVE, |asked| asked.min(KEEP_ALIVE))
 }
 
 fn password(address: &Address) -> Result<String, Ended> {
@@ -257,4 +259,18 @@ async fn receive(
 
 async fn send(sink: &mut (impl Sink<Outgoing, Error = Broken> + Unpin), packet: Outgoing) -> Result<(), Ended> {
     timeout(STEP, sink.send(packet)).await.map_err(|_| Ended::Silent)?.map_err(Ended::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_life_follow_each_other_as_the_broker_asks() {
+        for (asked, seconds) in
+            [(None, 10), (Some(0), 10), (Some(1), 1), (Some(7), 3), (Some(20), 10), (Some(u16::MAX), 10)]
+        {
+            assert_eq!(between_signs(asked).as_secs(), seconds, "{asked:?}");
+        }
+    }
 }

@@ -13,6 +13,9 @@ fn an_idle_version_waits_for_the_one_that_serves() {
         (vec![], Idle::Absent),
         (vec![biz("1", Activated)], Idle::Absent),
         (vec![biz("2", Activated)], Idle::Active),
+        // Somebody installs it: the base itself, from its baseline.
+        (vec![biz("2", Resolved)], Idle::Starting),
+        (vec![biz("1", Activated), biz("2", Resolved)], Idle::Starting),
         (vec![biz("2", Deactivated)], Idle::Alone),
         (vec![biz("1", Deactivated), biz("2", Deactivated)], Idle::Alone),
         (vec![biz("1", Broken), biz("2", Deactivated)], Idle::Alone),
