@@ -7,7 +7,7 @@
 //! nothing else.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -68,7 +68,13 @@ struct Judged {
 pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
     let mut memory = Memory::default();
     loop {
-        let at = look(&provider, &vnode, &mut memory).await;
+        let deposed = vnode.deposed.notified();
+        let at = tokio::select! {
+            biased;
+            // What still waits for its turn is another's to write; the next look ends the conversation with the base.
+            () = deposed => continue,
+            at = look(&provider, &vnode, &mut memory) => at,
+        };
         let wait = provider.clock.until(at.unwrap_or(i64::MAX)).min(RESYNC);
         tokio::select! {
             () = vnode.pods_turn.notified() => {}
@@ -355,7 +361,9 @@ async fn write_all(
     wanted: &HashMap<String, VPodStatus>,
 ) -> bool {
     let mut fine = true;
-    for (pod, write) in provider.pods.settle(&vnode.name, writes) {
+    let ordered = provider.pods.settle(&vnode.name, writes);
+    let mut open = Unsettled { provider, uids: ordered.iter().map(|(pod, _)| pod.uid.clone()).collect() };
+    for (pod, write) in ordered {
         let patch = wanted.get(&pod.uid).and_then(|wanted| status::patch(&pod.uid, &pod.status, wanted));
         if let (true, Some(patch)) = (fine, patch) {
             match provider.ops.merge_status::<ModulePod>(&pod.namespace, &pod.name, &patch).await {
@@ -371,9 +379,31 @@ async fn write_all(
                 vnode.health_turn.notify_one();
             }
         }
-        provider.pods.settled(&pod.uid);
+        open.ended();
     }
     fine
+}
+
+/// Writes that were ordered and haven't ended, first to last; they end with this.
+struct Unsettled<'a> {
+    provider: &'a Provider,
+    uids: VecDeque<String>,
+}
+
+impl Unsettled<'_> {
+    fn ended(&mut self) {
+        if let Some(uid) = self.uids.pop_front() {
+            self.provider.pods.settled(&uid);
+        }
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        while !self.uids.is_empty() {
+            self.ended();
+        }
+    }
 }
 
 /// Ends a pod at once. Whether finalizers hold it; `None` where it has to be tried again.

@@ -31,6 +31,12 @@ impl Guard {
         Self { agents, provider }
     }
 
+    /// Whether something may be changed there. The look at its pod may have waited for long: whose VNode it is, and where its
+    /// base, may be another's by then.
+    async fn admits_change(&self, base: &BaseId, at: Endpoint) -> bool {
+        self.admits(base).await && self.provider.upgrade().is_some_and(|provider| provider.bases.is_at(&base.uid, at))
+    }
+
     async fn admits(&self, base: &BaseId) -> bool {
         match self.provider.upgrade() {
             Some(provider) => is_there(&provider, base).await,
@@ -42,10 +48,10 @@ impl Guard {
 impl Agents for Guard {
     fn carry_out<'a>(&'a self, base: &'a BaseId, at: Endpoint, command: &'a Command) -> BoxFuture<'a, Outcome> {
         let call = async move {
-            if matches!(command, Command::Look) || self.admits(base).await {
+            if matches!(command, Command::Look) || self.admits_change(base, at).await {
                 return self.agents.carry_out(base, at, command).await;
             }
-            let gone = NoAnswer::NotSent("the base's pod is gone".to_owned());
+            let gone = NoAnswer::NotSent("the base's pod is gone, or its VNode is another provider's".to_owned());
             match command {
                 Command::Look => Outcome::Looked(Err(gone)),
                 Command::Health => Outcome::Health(Err(gone)),

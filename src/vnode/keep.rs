@@ -1,8 +1,9 @@
 //! Keeps the Node and the Lease of one VNode as [`plan`] wants them.
 //!
-//! One step at a time: each is planned from what is true after the one before. Writes Nodes and their Leases; nothing else.
+//! One step at a time: each is planned from what is true after the one before. Only the Lease is renewed beside a step about
+//! the Node, which may wait for long behind the writes of others. Writes Nodes and their Leases; nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -42,18 +43,23 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
         if plan.reach == Reach::Dead && plan.lease.is_none() {
             provider.dead(&vnode);
         }
-        // A Lease that can't be renewed in time ends what this process may do when it runs out, not when the request ends.
-        let decided = || provider.clock.until(decide(&provider, &vnode).wake_at);
-        let step = step(&provider, &vnode, &plan);
-        let wait = match meanwhile(step, provider.clock.until(plan.wake_at), decided).await {
+        let deposed = vnode.deposed.notified();
+        let beside = !plan.claims();
+        // Not beside its deletion: a renewal that arrives late would bring the Lease back.
+        let holds = beside && plan.node != NodeStep::Delete;
+        let ended = tokio::select! {
+            biased;
+            // What still waits for its turn would be written in another's VNode.
+            () = deposed, if beside => continue,
+            ended = in_time(&provider, &vnode, &plan) => ended,
+            never = hold(&provider, &vnode), if holds => match never {},
+        };
+        let wait = match ended {
             Ok(Turn::Again) => continue,
             Ok(Turn::Rest) => provider.clock.until(plan.wake_at),
             Ok(Turn::Soon) => AGAIN,
             Err(error) => {
-                // Somebody else wrote first, or the object is gone: the newer truth is on its way.
-                if !error.is_conflict() && !error.is_not_found() {
-                    tracing::warn!(vnode = vnode.name, %error, "a step failed, trying again");
-                }
+                complain(&vnode, &error);
                 AGAIN.min(provider.clock.until(plan.wake_at))
             }
         };
@@ -61,6 +67,33 @@ pub async fn attend(provider: Arc<Provider>, vnode: Arc<VNode>) {
             () = vnode.node_turn.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
+    }
+}
+
+/// Takes a step. A Lease that can't be renewed in time ends what this process may do when it runs out, not when the request
+/// ends.
+async fn in_time(provider: &Provider, vnode: &VNode, plan: &Plan) -> Result<Turn, ops::Error> {
+    let decided = || provider.clock.until(decide(provider, vnode).wake_at);
+    meanwhile(step(provider, vnode, plan), provider.clock.until(plan.wake_at), decided).await
+}
+
+/// Renews the Lease for as long as a step about the Node takes.
+async fn hold(provider: &Provider, vnode: &VNode) -> Infallible {
+    loop {
+        let plan = decide(provider, vnode);
+        if !plan.claims() {
+            tokio::time::sleep(provider.clock.until(plan.wake_at)).await;
+        } else if let Err(error) = in_time(provider, vnode, &plan).await {
+            complain(vnode, &error);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+fn complain(vnode: &VNode, error: &ops::Error) {
+    // Somebody else wrote first, or the object is gone: the newer truth is on its way.
+    if !error.is_conflict() && !error.is_not_found() {
+        tracing::warn!(vnode = vnode.name, %error, "a step failed, trying again");
     }
 }
 
@@ -108,12 +141,16 @@ fn decide(provider: &Provider, vnode: &VNode) -> Plan {
     };
     let plan = plan(&view, &provider.settings.times.of(&vnode.name), now, &timestamp(now));
     let news = state.acts != plan.acts || state.reach != Some(plan.reach);
+    let deposed = state.acts && !plan.acts;
     (state.acts, state.reach) = (plan.acts, Some(plan.reach));
     drop(state);
     if news {
         tracing::info!(vnode = vnode.name, acts = plan.acts, reach = ?plan.reach, "the VNode changed");
         vnode.pods_turn.notify_one();
         vnode.health_turn.notify_one();
+    }
+    if deposed {
+        vnode.deposed.notify_waiters();
     }
     plan
 }
@@ -262,21 +299,4 @@ pub fn takes_pods(found: &Node) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::{Instant, sleep};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_may_be_done_is_decided_again_while_a_request_is_under_way() {
-        let began = Instant::now();
-        let seconds = |count| Duration::from_secs(count);
-        let mut decided = Vec::new();
-        let again = || {
-            decided.push(began.elapsed().as_secs());
-            seconds(40)
-        };
-        meanwhile(sleep(seconds(100)), seconds(24), again).await;
-        assert_eq!((decided, began.elapsed().as_secs()), (vec![24, 64], 100));
-    }
-}
+mod tests;

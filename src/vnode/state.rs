@@ -87,6 +87,8 @@ pub struct VNode {
     pub pods_turn: Notify,
     /// The base should be asked how it is.
     pub health_turn: Notify,
+    /// This process may act on the VNode no longer: what waits to be written isn't its business any more.
+    pub deposed: Notify,
     /// Ends the loops.
     pub stop: CancellationToken,
 }
@@ -101,6 +103,7 @@ impl VNode {
             node_turn: Notify::new(),
             pods_turn: Notify::new(),
             health_turn: Notify::new(),
+            deposed: Notify::new(),
             stop,
         }
     }

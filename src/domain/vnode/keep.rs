@@ -152,6 +152,14 @@ pub struct Plan {
     pub wake_at: i64,
 }
 
+impl Plan {
+    /// Whether its step is about the Lease, which is looked at and written whoever holds it.
+    pub fn claims(&self) -> bool {
+        use lease::Step::{Create, Look, Renew, TakeOver};
+        matches!(self.lease, Some(Look | Create | Renew | TakeOver))
+    }
+}
+
 /// What to do about a VNode at `now`; `wall` is the same moment as objects tell it.
 pub fn plan(view: &View<'_>, times: &Times, now: i64, wall: &Time) -> Plan {
     let reach = if view.base.is_some() { view.heard.reach(times, now) } else { Reach::Gone };
