@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use Kind::{ActivateNew, Plain};
 use Step::{
-    Await, Begin, HastyInstall, HastyQuery, Health, Install, Post, Query, Raw, Release, Switch, Uninstall, Wait,
+    Await, Begin, HastyInstall, HastyQuery, Health, Install, Post, Query, Raw, Release, Settle, Switch, Uninstall, Wait,
 };
 
 /// Which settings the base runs with.
@@ -48,6 +48,8 @@ pub enum Step {
     Release,
     /// Nothing, for a time.
     Wait(Duration),
+    /// Nothing, until the list has something and nothing in it is starting any more.
+    Settle,
 }
 
 /// Steps on one base, each with its answer.
@@ -220,7 +222,7 @@ pub const CONVERSATIONS: &[Conversation] = &[
             ),
             // The fifth connection falls on the loop of the first.
             (HastyQuery, r#"nothing => Unknown("no answer from the agent within 1s")"#),
-            (Wait(Duration::from_secs(8)), ""),
+            (Settle, ""),
             (Query, "SUCCESS [slow:1.0.0 ACTIVATED /slow after 2] => [slow:1.0.0 Activated]"),
             (Uninstall("slow", "1.0.0"), r#"SUCCESS / SUCCESS "Uninstall biz: slow:1.0.0 success." => Gone"#),
         ],

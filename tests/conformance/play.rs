@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use module_controller::arklet::client::{Bounds, Client, Endpoint, InstallOutcome};
+use module_controller::arklet::wire::BizState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ use crate::words;
 const HASTE: Duration = Duration::from_secs(1);
 /// Until an install that was begun is under way: the real base has to unpack the jar first.
 const BEGUN: Duration = Duration::from_secs(2);
+/// For how long a base may take to settle, on a machine that does much else.
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// A base under test.
 pub struct Target<'a> {
@@ -175,6 +178,22 @@ async fn play(target: &Target<'_>, step: Step, begun: &mut Begun) -> String {
             sleep(time).await;
             String::new()
         }
+        Step::Settle => {
+            // What doesn't settle is told by the next step's answer.
+            let _ = timeout(SETTLING, settle(&client, target.at)).await;
+            String::new()
+        }
+    }
+}
+
+/// Asks until something is listed and nothing is starting. A question that hangs on the loop of an install is asked again.
+async fn settle(client: &Client, at: Endpoint) {
+    loop {
+        let list = client.query_all(at).await.unwrap_or_default();
+        if !list.is_empty() && list.iter().all(|biz| biz.state != BizState::Resolved) {
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
