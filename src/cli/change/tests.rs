@@ -232,6 +232,10 @@ fn undo_after_an_abort_goes_to_what_runs_and_not_to_a_revision_that_failed_befor
     };
     assert_eq!(version(&object(aborted.clone()), None), "1.0.0");
     assert_eq!(version(&object(aborted.clone()), Some(2)), "1.5.0", "what was asked for");
+    // The next release is under way: what was given up before it is passed over.
+    let given_up = set(2, "1.5.0", json!({ "metadata": { "annotations": { "koupleless.io/rolled-back": "x" } } }));
+    let back = plan_undo(&object(json!({})), &[&sets[0], &given_up, &sets[2]], None).expect("a way back");
+    assert_eq!(patched(Ok(back.change))["spec"]["template"]["spec"]["module"]["version"], "1.0.0");
     // Changed since, and not looked at yet: that change is what is undone.
     aborted["metadata"]["generation"] = json!(5);
     aborted["spec"]["template"]["spec"]["module"]["version"] = json!("9");

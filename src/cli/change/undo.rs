@@ -5,7 +5,10 @@ use serde_json::json;
 
 use super::{Change, alive};
 use crate::{
-    api::{ModuleDeployment, ModuleInfo, ModuleReplicaSet, ModuleTemplateSpecInner, keys::label},
+    api::{
+        ModuleDeployment, ModuleInfo, ModuleReplicaSet, ModuleTemplateSpecInner,
+        keys::{annotation, label},
+    },
     cli::view::standing::{is_observed, release},
     domain::{
         deployment::{completed_revision, number},
@@ -87,7 +90,11 @@ fn target<'a>(
             format!("{name} has no revision {to}; it has {}", if sets.is_empty() { "none".to_owned() } else { known() })
         }),
         None => runs_again(deployment, &sets)
-            .or_else(|| sets.get(usize::from(begun(&sets))).copied())
+            .or_else(|| {
+                // What was given up once is gone back to only where it is asked for by its number.
+                let earlier = &sets[usize::from(begun(&sets))..];
+                earlier.iter().find(|set| !set.annotations().contains_key(annotation::ROLLED_BACK)).copied()
+            })
             .ok_or_else(|| format!("{name} has no earlier revision to go back to")),
     }
 }
