@@ -88,8 +88,7 @@ fn strategy(out: &mut Lines, wanted: &Wanted) {
         },
     );
     if let Some(most) = &wanted.max_unavailable {
-        let value = if most.parse::<i64>().is_ok() { most.clone() } else { quoted(most) };
-        out.commented(2, "maxUnavailable", &value, "so many may be missing during a release");
+        out.commented(2, "maxUnavailable", &number_or_text(most), "so many may be missing during a release");
     }
     if let Some(batches) = wanted.batches {
         out.commented(2, "batchCount", &batches.to_string(), "a new version comes in so many batches");
@@ -107,8 +106,7 @@ fn strategy(out: &mut Lines, wanted: &Wanted) {
         out.open(2, "serviceStrategy", "the Service <module>-service, to the bases where the module is active");
         out.field(3, "enableModuleService", "true");
         out.commented(3, "port", &port.to_string(), "of the Service");
-        let target = if target.parse::<i64>().is_ok() { target.clone() } else { quoted(target) };
-        out.commented(3, "targetPort", &target, "of the base");
+        out.commented(3, "targetPort", &number_or_text(target), "of the base");
     }
 }
 
@@ -135,6 +133,11 @@ impl Lines {
         let comment = if comment.is_empty() { String::new() } else { format!("  # {comment}") };
         self.0.push_str(&format!("{indent}{name}:{space}{value}{comment}\n"));
     }
+}
+
+/// What may be a number or a text. A number is written anew: `010` is ten to whoever typed it, and eight in YAML.
+fn number_or_text(value: &str) -> String {
+    value.parse::<i64>().map_or_else(|_| quoted(value), |number| number.to_string())
 }
 
 /// A text as YAML: bare where it is a text by itself, else in quotes (JSON's are YAML's).
@@ -193,6 +196,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_number_stays_the_number_that_was_typed() {
+        let wanted =
+            Wanted { max_unavailable: Some("010".to_owned()), service: Some((80, "08080".to_owned())), ..hello() };
+        let strategy = &read(&manifest(&wanted)).unwrap()[0].root.json()["spec"]["operationStrategy"];
+        assert_eq!(strategy["maxUnavailable"], 10);
+        assert_eq!(strategy["serviceStrategy"]["targetPort"], 8080);
+    }
+
     proptest! {
         /// Whatever stands on the command line stands in the object, and is never read as something else.
         #[test]
@@ -202,7 +214,7 @@ mod tests {
             prop_assert_eq!(&object["spec"]["template"]["spec"]["module"]["name"], &Value::from(name));
             prop_assert_eq!(&object["spec"]["template"]["spec"]["module"]["version"], &Value::from(version));
             let read = &object["spec"]["operationStrategy"]["maxUnavailable"];
-            prop_assert!(read == &Value::from(most.clone()) || read.as_i64() == most.parse().ok());
+            prop_assert_eq!(read, &most.parse::<i64>().map_or_else(|_| Value::from(most.clone()), Value::from));
         }
     }
 }
