@@ -79,7 +79,7 @@ impl fmt::Display for Place {
 macro_rules! reasons {
     ($($(#[doc = $meaning:literal])+ $name:ident in [$($place:expr),+];)+) => {
         /// Why something is as it is: one word for programs.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $($(#[doc = $meaning])+ $name,)+
         }

@@ -8,6 +8,7 @@ pub mod bases;
 pub mod cache;
 pub mod client;
 pub mod clock;
+pub mod events;
 pub mod flags;
 pub mod health;
 pub mod index;

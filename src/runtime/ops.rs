@@ -4,18 +4,19 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::ObjectReference};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::metrics::{ApiResource, ApiResult, ApiVerb, Metrics};
-use crate::api::Reason;
+use super::{
+    events::Recorder,
+    metrics::{ApiResource, ApiResult, ApiVerb, Metrics},
+};
 
 /// The field manager of every write, and the reporter of every Event.
 pub const MANAGER: &str = "module-controller";
@@ -128,14 +129,13 @@ pub struct Ops {
     permits: Arc<Semaphore>,
     lease_permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
-    recorder: Recorder,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 impl Ops {
     /// At most `concurrency` calls at a time, and some about Leases. `instance` names this process in Events.
     pub fn new(client: Client, concurrency: usize, metrics: Arc<Metrics>, instance: String) -> Self {
-        let reporter = Reporter { controller: format!("koupleless.io/{MANAGER}"), instance: Some(instance) };
-        let recorder = Recorder::new(client.clone(), reporter);
+        let recorder = Arc::new(Recorder::new(instance));
         let permits = Arc::new(Semaphore::new(concurrency.max(1)));
         Self { client, permits, lease_permits: Arc::new(Semaphore::new(LEASES_AT_ONCE)), metrics, recorder }
     }
@@ -303,48 +303,10 @@ impl Ops {
             Err(_) => Err(Error::Timeout { verb: "get", kind, name }),
         }
     }
-
-    /// Publishes an Event. One that can't be published is logged: nothing may depend on it.
-    pub async fn publish(
-        &self,
-        regarding: &ObjectReference,
-        warning: bool,
-        reason: Reason,
-        action: &str,
-        note: String,
-    ) {
-        let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_string(),
-            note: Some(bounded(note)),
-            action: action.to_owned(),
-            secondary: None,
-        };
-        let published = tokio::time::timeout(CALL_TIMEOUT, self.recorder.publish(&event, regarding)).await;
-        let result = match published {
-            Ok(Ok(())) => ApiResult::Ok,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, %reason, "an Event could not be published");
-                ApiResult::Error
-            }
-            Err(_) => ApiResult::Timeout,
-        };
-        self.metrics.api_write(ApiResource::Event, ApiVerb::Create, result);
-    }
 }
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-/// The API server refuses notes over 1 kB (events.k8s.io/v1).
-fn bounded(note: String) -> String {
-    const LONGEST: usize = 1000;
-    if note.len() <= LONGEST {
-        return note;
-    }
-    let end = (0..=LONGEST).rev().find(|&end| note.is_char_boundary(end)).unwrap_or(0);
-    format!("{}...", &note[..end])
 }
 
 fn resource_label(plural: &str) -> Option<ApiResource> {

@@ -10,6 +10,7 @@ mod cascade;
 mod chart;
 mod cluster;
 mod columns;
+mod events;
 mod hpa;
 mod install;
 mod limits;
