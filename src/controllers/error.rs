@@ -31,6 +31,9 @@ impl Error {
     }
 }
 
+/// An object that was due to be tried again so long ago, and wasn't, is gone.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+
 /// Failures in a row by object: nothing is built into the controller runtime.
 #[derive(Default)]
 pub struct Failures(Mutex<HashMap<String, Failing>>);
@@ -59,6 +62,8 @@ impl Failures {
             return Action::requeue(Duration::from_millis(200));
         }
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // An object that is gone is never tried again, and nobody says so.
+        failures.retain(|_, failing| now.saturating_duration_since(failing.due) < FORGOTTEN);
         let failing = failures.entry(key.to_owned()).or_insert(Failing { count: 0, due: now });
         if failing.due <= now {
             failing.count = failing.count.saturating_add(1);
@@ -84,5 +89,14 @@ mod tests {
         assert_eq!(next(wait(1)), Action::requeue(wait(2)));
         failures.forget("a");
         assert_eq!(next(wait(1)), Action::requeue(wait(1)));
+    }
+
+    #[test]
+    fn what_is_never_tried_again_is_forgotten() {
+        let (failures, began) = (Failures::default(), Instant::now());
+        failures.next_try("gone", &Error::Timeout, began);
+        failures.next_try("there", &Error::Timeout, began + 2 * FORGOTTEN);
+        let left = failures.0.lock().unwrap();
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["there"]);
     }
 }

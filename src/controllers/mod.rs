@@ -1,7 +1,7 @@
 //! The controllers: thin shells around the plans in [`crate::domain`].
 //!
 //! Each kind has a folder: observe, apply, status; its plan is in the domain. Watches fan out into queues
-//! ([`context`]), one runner a kind reconciles what is queued. Deletes are fanned out too, and every object is looked
+//! ([`wake`]), one runner a kind reconciles what is queued. Deletes are fanned out too, and every object is looked
 //! at after each (re)list.
 
 mod base;
@@ -14,9 +14,11 @@ mod module;
 mod module_deployment;
 mod module_replica_set;
 mod ordering;
+mod queues;
 pub mod run;
 mod service;
 mod session_world;
+mod wake;
 #[cfg(test)]
 mod world_tests;
 

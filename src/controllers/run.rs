@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RECONCILE_TIMEOUT, base,
     census::Census,
-    context::{Caches, Context, Queue, Settings},
+    context::{Caches, Context, Settings},
     error::{Error, Failures},
-    module, module_deployment, module_replica_set, service,
+    module, module_deployment, module_replica_set,
+    queues::Queue,
+    service,
 };
 use crate::{
     api::{

@@ -1,0 +1,113 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use kube::{Client, Config};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    api::Delivery,
+    arklet::{self, client::Bounds, session::Care},
+    controllers::context::{Caches, Settings},
+    runtime::{
+        cache::{Cache, Kind},
+        metrics::Metrics,
+        ops::Ops,
+    },
+};
+
+/// A context whose caches are filled by hand. Nothing is listening behind its clients.
+fn context() -> Arc<Context> {
+    fn empty<K: Kind>() -> Arc<Cache<K>> {
+        Cache::new(|_| ()).0
+    }
+    let caches = Caches {
+        deployments: empty(),
+        sets: empty(),
+        modules: empty(),
+        services: empty(),
+        nodes: empty(),
+        vpods: empty(),
+    };
+    let metrics = Arc::new(Metrics::new());
+    let client = Client::try_from(Config::new("http://127.0.0.1:1".parse().expect("an address"))).expect("a client");
+    let settings = Settings {
+        care: Care { health_interval: Duration::from_secs(10), min_free_metaspace: 0 },
+        watch_seconds: 290,
+        concurrency: 1,
+        default_delivery: Delivery::Arklet,
+        vnode_env: "dev".to_owned(),
+    };
+    let agents = Arc::new(arklet::client::Client::new(Bounds::default()).expect("a client"));
+    let ops = Ops::new(client, 1, Arc::clone(&metrics), "test".to_owned());
+    Context::new(ops, agents, caches, metrics, settings, CancellationToken::new())
+}
+
+fn object<T: DeserializeOwned>(json: Value) -> Arc<T> {
+    Arc::new(serde_json::from_value(json).expect("an object"))
+}
+
+fn metadata(name: &str) -> Value {
+    json!({ "name": name, "namespace": "shop", "uid": format!("uid-{name}") })
+}
+
+fn deployment(name: &str, module: &str) -> Arc<ModuleDeployment> {
+    object(json!({ "metadata": metadata(name), "spec": { "baseDeploymentName": "base", "template": { "spec": {
+        "module": { "name": module, "version": "1", "url": "http://host/x.jar" } } } } }))
+}
+
+/// What a queue was asked for since the last time.
+struct Asked<K: kube::Resource>(tokio::sync::mpsc::UnboundedReceiver<ObjectRef<K>>);
+
+impl<K: kube::Resource> Asked<K> {
+    fn names(&mut self) -> BTreeSet<String> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).map(|key| key.name).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_was_known_of_an_object_goes_with_it() {
+    let context = context();
+    let pod: Arc<BasePod> = object(json!({ "metadata": metadata("pod"), "spec": {}, "status": {} }));
+    assert!(context.may_write("pod/uid-pod", false, 1_000, 0).is_ok());
+    assert!(context.may_write("pod/uid-pod", false, 1_000, 1).is_err(), "it was written a moment ago");
+    context.changed_base(BaseChange::PodLeft(pod));
+    assert_eq!(context.written.lock().unwrap().len(), 0);
+
+    let gone = deployment("gone", "hello");
+    let key = ("shop".to_owned(), "gone".to_owned());
+    context.service_reports.lock().unwrap().insert(key, ("PortClash".to_owned(), String::new()));
+    context.changed_deployment(&Change::Deleted(gone));
+    assert_eq!(context.service_reports.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn who_shares_a_service_looks_again_when_one_of_them_goes() {
+    let context = context();
+    for other in [deployment("shares", "hello"), deployment("other", "bye")] {
+        context.deployments.put_new(other);
+    }
+    let mut services = Asked(context.queues.services.take().expect("the queue"));
+    context.changed_deployment(&Change::Deleted(deployment("gone", "hello")));
+    assert_eq!(services.names(), BTreeSet::from(["gone".to_owned(), "shares".to_owned()]));
+}
+
+#[tokio::test]
+async fn only_sets_that_wait_are_woken_by_a_module_of_others() {
+    let context = context();
+    let set = |name: &str| object::<ModuleReplicaSet>(json!({ "metadata": metadata(name), "spec": {} }));
+    let (waits, settled) = (set("waits"), set("settled"));
+    let mut sets = Asked(context.queues.sets.take().expect("the queue"));
+    for set in [&waits, &settled] {
+        context.note_waiting(set, true);
+    }
+    context.note_waiting(&settled, false);
+    let module: Arc<Module> = object(json!({ "metadata": metadata("another"), "spec": {} }));
+    context.changed_module(&Change::Applied(Arc::clone(&module)));
+    assert_eq!(sets.names(), BTreeSet::from(["waits".to_owned()]));
+    context.changed_set(&Change::Deleted(waits));
+    sets.names();
+    context.changed_module(&Change::Deleted(module));
+    assert_eq!(sets.names(), BTreeSet::new(), "one that is gone waits for nothing");
+}
