@@ -11,16 +11,16 @@ use crate::{
     install::rendered,
 };
 
-const CHART: &str = "charts/module-controller";
+pub const CHART: &str = "charts/module-controller";
 /// Where kustomize installs.
-const NAMESPACE: &str = "module-deployment-system";
+pub const NAMESPACE: &str = "module-deployment-system";
 
-async fn helm(args: &[&str]) -> Said {
+pub async fn helm(args: &[&str]) -> Said {
     said("helm", args, "").await
 }
 
 /// What the chart makes with these `--set`s.
-async fn template(chart: &str, sets: &[&str]) -> Said {
+pub async fn template(chart: &str, sets: &[&str]) -> Said {
     let mut args = vec!["template", "release", chart, "--namespace", NAMESPACE];
     for set in sets {
         args.extend(["--set", set]);
@@ -29,7 +29,7 @@ async fn template(chart: &str, sets: &[&str]) -> Said {
 }
 
 /// By kind, namespace and name; nothing twice.
-fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
+pub fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for object in objects {
         let metadata = &object["metadata"];
@@ -59,7 +59,7 @@ fn without_helms_own(object: &mut Value) {
 }
 
 /// A chart with these values makes what kustomize makes of these folders, but for the Namespace, which Helm makes itself.
-async fn agrees(sets: &[&str], folders: &[&str]) {
+pub async fn agrees(sets: &[&str], folders: &[&str]) {
     let made = template(CHART, sets).await;
     assert!(made.ok, "{sets:?}: {}", made.err);
     let mut made = by_name(documents(&made.out));
@@ -76,6 +76,10 @@ async fn agrees(sets: &[&str], folders: &[&str]) {
         // kustomize leaves what doesn't come through config/default without the label.
         for one in [&mut object, &mut wanted] {
             one["metadata"]["labels"]["app.kubernetes.io/name"] = json!("module-controller");
+            // Nor does it know where in a row a flag belongs.
+            if let Some(args) = one.pointer_mut("/spec/template/spec/containers/0/args").and_then(Value::as_array_mut) {
+                args.sort_by_key(Value::to_string);
+            }
         }
         assert_eq!(object, wanted, "{sets:?}: {name}");
     }
@@ -128,6 +132,7 @@ async fn values_reach_the_operator() {
         "flags.logFormat=json",
         "flags.minFreeMetaspace=7",
         "flags.installTimeout=10m",
+        "flags.vnodeEnv=prod",
         "extraArgs={--vnode-env=shop}",
         "serviceAccount.create=false",
         "serviceAccount.name=own",
@@ -147,13 +152,82 @@ async fn values_reach_the_operator() {
     let container = &pod["containers"][0];
     assert_eq!(container["image"], format!("registry.example.com:5000/module-controller@{digest}"));
     assert_eq!(container["resources"]["limits"]["memory"], "1Gi");
-    let wanted =
-        ["--leader-elect", "--install-timeout=10m", "--log-format=json", "--min-free-metaspace=7", "--vnode-env=shop"];
+    let wanted = [
+        "--leader-elect",
+        "--install-timeout=10m",
+        "--log-format=json",
+        "--min-free-metaspace=7",
+        "--vnode-env=prod",
+        "--vnode-env=shop",
+    ];
     assert_eq!(container["args"], json!(wanted));
     // And the operator knows them.
     let args = container["args"].as_array().expect("args").iter().map(|arg| arg.as_str().expect("text"));
     let flags = Flags::parse_args(std::iter::once("manager").chain(args).map(OsString::from));
     flags.unwrap_or_else(|error| panic!("{}", error.message));
+}
+
+/// Prometheus finds both by its own labels; those by which the monitor finds its Services stay.
+#[tokio::test]
+async fn labels_for_prometheus_are_on_what_it_selects() {
+    let sets = [
+        "monitoring.enabled=true",
+        "monitoring.labels.release=prometheus",
+        r"monitoring.labels.app\.kubernetes\.io/name=x",
+    ];
+    let made = template(CHART, &sets).await;
+    assert!(made.ok, "{}", made.err);
+    let objects = by_name(documents(&made.out));
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
+        let labels =
+            &objects[&format!("{kind} {NAMESPACE} module-deployment-controller-manager")]["metadata"]["labels"];
+        assert_eq!(
+            (&labels["release"], &labels["app.kubernetes.io/name"]),
+            (&json!("prometheus"), &json!("module-controller"))
+        );
+    }
+}
+
+/// Who may write in a namespace only has no use for a class that belongs to the cluster.
+#[tokio::test]
+async fn a_second_replica_needs_no_priority_class() {
+    let own = "PriorityClass - module-controller";
+    let manager = format!("Deployment {NAMESPACE} module-deployment-controller-manager");
+    for (sets, class, is_made) in [
+        (&["ha.enabled=true"][..], json!("module-controller"), true),
+        (&["ha.enabled=true", "ha.priorityClass=false"], Value::Null, false),
+        (&["ha.enabled=true", "priorityClassName=high"], json!("high"), false),
+        (&["priorityClassName=high"], json!("high"), false),
+    ] {
+        let made = template(CHART, sets).await;
+        assert!(made.ok, "{sets:?}: {}", made.err);
+        let objects = by_name(documents(&made.out));
+        assert_eq!(objects[&manager]["spec"]["template"]["spec"]["priorityClassName"], class, "{sets:?}");
+        assert_eq!(objects.contains_key(own), is_made, "{sets:?}");
+    }
+}
+
+#[tokio::test]
+async fn bases_of_several_kinds_share_a_namespace() {
+    in_namespace(Policy::On, |space| async move {
+        let mut sets = vec!["networkPolicy.enabled=true".to_owned()];
+        for (number, app) in ["shop", "stock"].into_iter().enumerate() {
+            sets.push(format!("networkPolicy.bases[{number}].namespace={}", space.name));
+            sets.push(format!("networkPolicy.bases[{number}].podLabels.app={app}"));
+        }
+        let made = template(CHART, &sets.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        assert!(made.ok, "{}", made.err);
+        let objects = by_name(documents(&made.out));
+        let policies: Vec<&Value> = objects.values().filter(|object| object["kind"] == "NetworkPolicy").collect();
+        let mut apps = Vec::new();
+        for policy in policies {
+            apps.push(policy["spec"]["podSelector"]["matchLabels"]["app"].clone());
+            let said = kubectl_with(&["create", "--dry-run=server", "-f", "-"], &policy.to_string()).await;
+            assert!(said.ok, "{}", said.err);
+        }
+        assert_eq!(apps, ["shop", "stock"]);
+    })
+    .await;
 }
 
 /// Wrong values, and what the message has to name.
@@ -168,10 +242,21 @@ const WRONG: &[(&str, &[&str])] = &[
     ("namespaces=shop", &["/namespaces", "want array"]),
     ("namespaces={Shop}", &["/namespaces/0", "does not match pattern"]),
     ("flags.healthInterval=10", &["/flags/healthInterval"]),
+    ("flags.healthInterval=0s", &["/flags/healthInterval"]),
+    ("flags.logLevel=loud", &["/flags/logLevel"]),
+    ("flags.apiConcurrency=1001", &["/flags/apiConcurrency", "want 1,000"]),
+    ("flags.vnodeEnv=Prod", &["/flags/vnodeEnv"]),
     ("flags.minFreeMetaspace=101", &["/flags/minFreeMetaspace"]),
     ("flags.defaultDelivery=Pigeon", &["/flags/defaultDelivery", "'Arklet', 'VirtualPod'"]),
     ("flags.logformat=json", &["/flags", "additional properties 'logformat' not allowed"]),
     ("extraArgs={enable-vnode}", &["/extraArgs/0", "does not match pattern"]),
+    // Each would break the pod, or the rights that go with it.
+    ("extraArgs={--leader-elect=false}", &["extraArgs: take --leader-elect out: the chart sets it"]),
+    ("extraArgs={--namespace=shop}", &["extraArgs: take --namespace out: the value namespaces sets it"]),
+    ("extraArgs={--health-probe-bind-address=0}", &["the probes' port is 8082"]),
+    ("extraArgs={--dry-run}", &["extraArgs: take --dry-run out"]),
+    ("serviceAccount.name=My Account", &["/serviceAccount/name", "does not match pattern"]),
+    ("ha=null", &["missing property 'ha'"]),
     // What the Deployment selects its pods by, and the operator knows them by.
     ("podLabels.control-plane=own", &["/podLabels/control-plane"]),
     (r"podLabels.app\.kubernetes\.io/name=own", &["/podLabels/app.kubernetes.io~1name"]),
@@ -330,12 +415,12 @@ fn rename_kinds(chart: &str, old: bool) {
 }
 
 /// A temporary folder, which goes with it.
-struct Folder {
-    path: String,
+pub struct Folder {
+    pub path: String,
 }
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("chart-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder");
         Self { path: path.to_string_lossy().into_owned() }

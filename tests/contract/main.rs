@@ -8,6 +8,7 @@
 
 mod cascade;
 mod chart;
+mod chart_provider;
 mod cluster;
 mod columns;
 mod events;

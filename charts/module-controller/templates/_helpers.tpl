@@ -13,23 +13,32 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $image -}}
 {{- end }}
 
+{{/* The accounts in files/, and what the values call them. */}}
+{{- define "module-controller.accounts" -}}
+module-deployment-controller-manager: {{ .Values.serviceAccount.name | quote }}
+module-vnode-provider: {{ .Values.vnode.serviceAccount.name | quote }}
+{{- end }}
+
 {{/*
-The objects of a file under files/, which are those of kustomize: "context", "file", and optionally "annotations" for each.
-V1's namespace becomes the release's, its account the one of the values, and every object gets the labels.
+The objects of a file under files/, which are those of kustomize: "context", "file", and optionally "annotations" and "labels"
+for each. V1's namespace becomes the release's, accounts those of the values, and every object gets the chart's labels.
 */}}
 {{- define "module-controller.objects" -}}
 {{- $context := .context -}}
 {{- $annotations := .annotations -}}
+{{- $labels := .labels | default dict -}}
+{{- $accounts := include "module-controller.accounts" $context | fromYaml -}}
 {{- $text := $context.Files.Get .file | required (printf "%s is not in the chart" .file) -}}
 {{- range regexSplit "(?m)^---\\s*$" $text -1 }}
 {{- $object := fromYaml . -}}
 {{- with $object }}
-{{- $_ := set .metadata "labels" (merge (include "module-controller.labels" $context | fromYaml) (.metadata.labels | default dict)) -}}
+{{- $own := include "module-controller.labels" $context | fromYaml -}}
+{{- $_ := set .metadata "labels" (merge $own (.metadata.labels | default dict) $labels) -}}
 {{- with $annotations }}{{ $_ := set $object.metadata "annotations" (merge . ($object.metadata.annotations | default dict)) }}{{ end -}}
 {{- if eq (.metadata.namespace | default "") "module-deployment-system" }}{{ $_ := set .metadata "namespace" $context.Release.Namespace }}{{ end -}}
 {{- range .subjects }}
 {{- $_ := set . "namespace" $context.Release.Namespace -}}
-{{- if eq .name "module-deployment-controller-manager" }}{{ $_ := set . "name" $context.Values.serviceAccount.name }}{{ end -}}
+{{- $_ := set . "name" (get $accounts .name | required (printf "%s has no value" .name)) -}}
 {{- end }}
 ---
 {{ toYaml . }}

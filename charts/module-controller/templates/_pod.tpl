@@ -1,4 +1,5 @@
 {{/* What the pods of the operator and of the VNode provider have in common; config/manager and config/vnode say the same. */}}
+
 {{- define "module-controller.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -7,12 +8,14 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{- define "module-controller.container" -}}
-ports:
+{{- define "module-controller.ports" -}}
 - name: metrics
   containerPort: 8080
 - name: probes
   containerPort: 8082
+{{- end }}
+
+{{- define "module-controller.container" -}}
 livenessProbe:
   httpGet:
     path: /healthz
@@ -32,11 +35,63 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
-{{/* The values' flags as arguments. */}}
+{{/* Where pods run: the values, or those under `vnode`. */}}
+{{- define "module-controller.scheduling" -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The image of a container, and when it is pulled. */}}
+{{- define "module-controller.imageOf" -}}
+image: {{ include "module-controller.image" . }}
+{{- if ne .Values.image.pullPolicy "IfNotPresent" }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end }}
+{{- end }}
+
+{{/* The values' flags as arguments: "context", and "only" where not all of them are meant. */}}
 {{- define "module-controller.flags" -}}
-{{- range $name, $value := .Values.flags }}
-{{- if ne (toString $value) "" }}
+{{- range $namespace := .context.Values.namespaces }}
+- --namespace={{ ternary "$(POD_NAMESPACE)" $namespace (eq $namespace $.context.Release.Namespace) }}
+{{- end }}
+{{- range $name, $value := .context.Values.flags }}
+{{- if and (ne (toString $value) "") (or (not $.only) (has $name $.only)) }}
 - {{ printf "--%s=%v" (kebabcase $name) $value | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Further arguments: "value", the name of the value that they are in, and "args". Refuses what would break the pod. */}}
+{{- define "module-controller.extraArgs" -}}
+{{- $refused := dict
+  "--leader-elect" "the chart sets it"
+  "--leader-elect-namespace" "the Lease may be written in the release's namespace only"
+  "--namespace" "the value namespaces sets it, with the Roles that it needs"
+  "--metrics-bind-address" "the metrics' port is 8080"
+  "--health-probe-bind-address" "the probes' port is 8082"
+  "--dry-run" "it prints and ends, so that the pod would begin again and again" -}}
+{{- $value := .value -}}
+{{- range .args }}
+{{- $flag := regexFind "^--[^=]+" . }}
+{{- with get $refused $flag }}{{ fail (printf "%s: take %s out: %s" $value $flag .) }}{{ end }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Where the pod is. */}}
+{{- define "module-controller.env" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
 {{- end }}

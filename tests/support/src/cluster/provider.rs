@@ -104,15 +104,21 @@ impl World {
         self.start(name, shared::client().await, closed(), change).await;
     }
 
-    /// Starts a VNode provider with the rights that `config/vnode` gives it, and no others. The cluster has these roles
-    /// from then on, for an account of this scenario's.
+    /// Starts a VNode provider with the rights that `config/vnode` gives it, and no others; those that lie in namespaces are
+    /// given for this scenario's alone, as the chart does where it is told which. The cluster has these roles from then on,
+    /// for an account of this scenario's.
     pub async fn start_provider_with_its_role(&self, name: &str) {
         let text = self.kubectl(&["kustomize", "config/vnode"]).await;
         let text = text.replace("module-deployment-system", self.namespace());
         let own = format!("{}-vnode-provider", self.namespace());
         let text = text.replace("module-vnode-provider", &own);
         let is_right = |part: &&str| part.contains("\nkind: ClusterRole") || part.contains("\nkind: Role");
-        let rights: Vec<&str> = text.split("\n---\n").filter(is_right).collect();
+        let here = format!("metadata:\n  namespace: {}\n", self.namespace());
+        let narrow = |part: &str| match part.contains(&format!("name: {own}-pods")) {
+            true => part.replace("kind: ClusterRole", "kind: Role").replacen("metadata:\n", &here, 1),
+            false => part.to_owned(),
+        };
+        let rights: Vec<String> = text.split("\n---\n").filter(is_right).map(narrow).collect();
         self.apply_anywhere(&rights.join("\n---\n")).await;
         let user = format!("system:serviceaccount:{}:{own}", self.namespace());
         self.start(name, shared::client_as(&user).await, closed(), |_| {}).await;
