@@ -205,6 +205,8 @@ fn a_base_without_free_metaspace_gets_nothing_new() {
         assert_eq!(world.installs(&pods[0], "second"), 0);
         assert_eq!(world.base(&pods[0]).serving("first").as_deref(), Some("1.0.0"), "what it has stays");
 
+        // Nobody has to do with the base any more, but for who waits for it.
+        world.undeploy("first").await;
         world.base(&pods[0]).configure(|config| config.metaspace = metaspace(50));
         world.completed("second").await;
         assert_eq!(world.base(&pods[0]).serving("second").as_deref(), Some("1.0.0"));

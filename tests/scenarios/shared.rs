@@ -49,6 +49,24 @@ fn with_foreign_biz_everywhere_the_condition_says_so() {
 }
 
 #[test]
+fn a_base_is_used_once_the_foreign_biz_on_it_is_gone() {
+    scenario("foreign_gone", |world| async move {
+        let pods = world.bases(1).await;
+        world.base(&pods[0]).put("late", "0.9", State::Activated);
+        // From here on the operator knows what runs on the base.
+        world.deployed(&module("first")).await;
+        world.deploy(&module("late")).await;
+        world.until_condition("late", "ReplicaFailure", "True", "InsufficientBases").await;
+        assert_eq!(world.modules("late").await.len(), 0);
+
+        world.base(&pods[0]).remove("late", "0.9");
+
+        world.completed("late").await;
+        assert_eq!((world.installs(&pods[0], "late"), world.uninstalls(&pods[0], "late")), (1, 0));
+    });
+}
+
+#[test]
 fn two_deployments_of_one_module_leave_each_other_alone() {
     scenario("two_deployments", |world| async move {
         let pods = world.bases(3).await;

@@ -38,12 +38,6 @@ use crate::{
     runtime::clock::Clock,
 };
 
-/// For how long a list counts after its conversation ended (milliseconds): then a base is worth another try.
-const REMEMBER_MS: i64 = 300_000;
-
-/// Versions and states by biz name.
-type Listed = BTreeMap<String, BTreeMap<String, BizState>>;
-
 /// The pod that a conversation is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BaseId {
@@ -61,7 +55,7 @@ pub trait World: Send + Sync {
     fn is_current(&self, base: &BaseId, at: Endpoint) -> bool;
     /// There is news for a Module on this base.
     fn wake(&self, base: &BaseId, module: &str);
-    /// The base has room for more again, or no longer has.
+    /// The base has room for more again, or no longer has; or something that nobody here asked for came or went on it.
     fn room_changed(&self, base: &BaseId);
     /// A call ended.
     fn called(&self, command: &'static str, outcome: &'static str, took: Duration);
@@ -79,13 +73,6 @@ pub struct Care {
 /// The metaspace is asked for every so many health intervals.
 const ROOM_EVERY: i64 = 6;
 
-/// What an ended conversation last knew.
-struct Memory {
-    at: i64,
-    list: Listed,
-    metaspace: Option<Metaspace>,
-}
-
 /// All conversations of this process.
 pub struct Sessions {
     agents: Arc<dyn Agents>,
@@ -93,8 +80,6 @@ pub struct Sessions {
     care: Care,
     world: Arc<dyn World>,
     open: Mutex<HashMap<String, Arc<Session>>>,
-    /// What ended conversations last knew, by pod UID: a base that was found taken or tight is remembered.
-    remembered: Mutex<HashMap<String, Memory>>,
     stop: CancellationToken,
 }
 
@@ -123,8 +108,7 @@ impl Sessions {
         stop: CancellationToken,
     ) -> Arc<Self> {
         let open = Mutex::new(HashMap::new());
-        let remembered = Mutex::new(HashMap::new());
-        Arc::new(Self { agents, clock, care, world, open, remembered, stop })
+        Arc::new(Self { agents, clock, care, world, open, stop })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -193,7 +177,6 @@ impl Sessions {
 
     /// The pod is gone: the conversation ends, whatever is under way.
     pub fn close(&self, base_uid: &str) {
-        self.remembered().remove(base_uid);
         if let Some(session) = self.open().remove(base_uid) {
             session.stop.cancel();
         }
@@ -205,31 +188,16 @@ impl Sessions {
         session.state().report(name, module, self.clock.now())
     }
 
-    fn remembered(&self) -> MutexGuard<'_, HashMap<String, Memory>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The confirmed versions of a biz on a base; `None` where nobody asked lately or the state is unknown.
+    /// The confirmed versions of a biz on a base; `None` where nobody asks or the state is unknown.
     pub fn versions(&self, base_uid: &str, name: &str) -> Option<BTreeMap<String, BizState>> {
-        if let Some(session) = self.open().get(base_uid).cloned() {
-            return session.state().versions(name);
-        }
-        let remembered = self.remembered();
-        let memory = remembered.get(base_uid).filter(|memory| self.clock.now() < memory.at + REMEMBER_MS)?;
-        Some(memory.list.get(name).cloned().unwrap_or_default())
+        let session = self.open().get(base_uid).cloned()?;
+        session.state().versions(name)
     }
 
     /// Whether a base is known to have too little metaspace left.
     pub fn is_tight(&self, base_uid: &str) -> bool {
-        let metaspace = match self.open().get(base_uid).cloned() {
-            Some(session) => session.state().metaspace(),
-            None => {
-                let remembered = self.remembered();
-                let memory = remembered.get(base_uid).filter(|memory| self.clock.now() < memory.at + REMEMBER_MS);
-                memory.and_then(|memory| memory.metaspace)
-            }
-        };
-        self.leaves_too_little(metaspace)
+        let session = self.open().get(base_uid).cloned();
+        session.is_some_and(|session| self.leaves_too_little(session.state().metaspace()))
     }
 
     fn leaves_too_little(&self, metaspace: Option<Metaspace>) -> bool {
@@ -252,37 +220,31 @@ impl Sessions {
         let mut state = session.state();
         let before = self.leaves_too_little(state.metaspace());
         state.done(command, outcome, self.clock.now());
-        let now = self.leaves_too_little(state.metaspace());
+        let room_changed = before != self.leaves_too_little(state.metaspace());
+        let changed = state.strangers_changed() | room_changed;
         drop(state);
-        if before != now {
+        if changed {
             self.world.room_changed(&session.base);
         }
     }
 
     /// Forgets a conversation that has ended. Not another one that has begun with the same pod since.
     fn forget(&self, session: &Arc<Session>) {
-        self.remembered().remove(&session.base.uid);
         let mut open = self.open();
         if open.get(&session.base.uid).is_some_and(|known| Arc::ptr_eq(known, session)) {
             open.remove(&session.base.uid);
         }
     }
 
-    /// Ends a conversation that nobody needs any more. Whether it ended.
+    /// Ends a conversation that nobody needs any more. Whether it ended. One about a base that is taken or tight goes on:
+    /// forgotten, it would look like a free place again, and nobody would hear when it is one.
     fn end_if_idle(&self, session: &Arc<Session>) -> bool {
         let mut open = self.open();
-        let idle = session.state().is_idle();
+        let state = session.state();
+        let idle = state.is_idle() && !self.leaves_too_little(state.metaspace());
+        drop(state);
         if idle && open.get(&session.base.uid).is_some_and(|known| Arc::ptr_eq(known, session)) {
             open.remove(&session.base.uid);
-            let state = session.state();
-            let (list, metaspace) = (state.list().cloned().unwrap_or_default(), state.metaspace());
-            drop(state);
-            if list.is_empty() && metaspace.is_none() {
-                self.remembered().remove(&session.base.uid);
-            } else {
-                let memory = Memory { at: self.clock.now(), list, metaspace };
-                self.remembered().insert(session.base.uid.clone(), memory);
-            }
         }
         idle
     }

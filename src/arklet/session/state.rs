@@ -59,6 +59,8 @@ pub struct State {
     health_interval: i64,
     room: Room,
     told: BTreeMap<String, Last>,
+    /// Whether what nobody here asked for has changed since [`State::strangers_changed`] was last asked.
+    strangers_changed: bool,
     /// Until then no slot has anything to do or to tell, unless something changes: `None` where that has to be found
     /// out. Most looks at a base find it as it was, and then nothing is planned again.
     quiet_until: Option<i64>,
@@ -98,6 +100,7 @@ impl State {
             health_interval,
             room: Room::new(room_interval),
             told: BTreeMap::new(),
+            strangers_changed: false,
             quiet_until: None,
         }
     }
@@ -147,6 +150,7 @@ impl State {
     /// The base's container was restarted: nothing that was known holds.
     pub fn restarted(&mut self) {
         self.quiet_until = None;
+        self.strangers_changed |= self.has_strangers();
         self.list = None;
         self.look_wanted = true;
         self.next_look = 0;
@@ -166,6 +170,12 @@ impl State {
     /// Whether the base has something that nobody here asked for: forgotten, it would look like a free place again.
     fn has_strangers(&self) -> bool {
         self.list.as_ref().is_some_and(|list| !list.is_empty())
+    }
+
+    /// Whether a list has shown, since this was last asked, that something nobody here asked for came or went: the base
+    /// is a place for that module no longer, or is one again.
+    pub fn strangers_changed(&mut self) -> bool {
+        std::mem::take(&mut self.strangers_changed)
     }
 
     /// The commands to begin at `now`; they count as under way from here on.

@@ -26,14 +26,8 @@ use crate::{
     },
 };
 
-#[test]
-fn a_refused_uninstall_is_told_and_tried_again_later() {
-    let listed = || {
-        let biz = Biz { name: "m".into(), version: "1".into(), state: BizState::Activated, web_context_path: None };
-        Outcome::Looked(Ok(vec![biz]))
-    };
-    let mut state = State::new("pod", 600_000, None);
-    let leaves = Wish {
+fn wish(kind: WishKind) -> Wish {
+    Wish {
         module: "md".into(),
         owner: "d".into(),
         version: "1".into(),
@@ -43,9 +37,48 @@ fn a_refused_uninstall_is_told_and_tried_again_later() {
         policy: UpgradePolicy::default(),
         own_versions: vec!["1".into()],
         mates: vec![],
-        kind: WishKind::Leave { drained: true },
+        kind,
+    }
+}
+
+fn listed(names: &[&str]) -> Outcome {
+    let active = |name: &&str| Biz {
+        name: (*name).to_owned(),
+        version: "1".into(),
+        state: BizState::Activated,
+        web_context_path: None,
     };
-    state.wish("m", leaves);
+    Outcome::Looked(Ok(names.iter().map(active).collect()))
+}
+
+#[test]
+fn what_nobody_asked_for_is_news_when_it_comes_or_goes() {
+    let mut state = State::new("pod", 600_000, None);
+    state.wish("ours", wish(WishKind::Run));
+    let mut looked = |names: &[&str], restarted: bool| {
+        if restarted {
+            state.restarted();
+        }
+        state.done(&Command::Look, listed(names), 0);
+        state.strangers_changed()
+    };
+    for (names, restarted, news) in [
+        (&["ours"][..], false, false),
+        (&["ours", "theirs"], false, true),
+        (&["ours", "theirs"], false, false),
+        (&["theirs"], false, false),
+        (&[], true, true),
+        (&["ours"], true, false),
+    ] {
+        assert_eq!(looked(names, restarted), news, "{names:?}");
+    }
+}
+
+#[test]
+fn a_refused_uninstall_is_told_and_tried_again_later() {
+    let listed = || listed(&["m"]);
+    let mut state = State::new("pod", 600_000, None);
+    state.wish("m", wish(WishKind::Leave { drained: true }));
     assert_eq!(state.next(0), [Command::Look]);
     state.done(&Command::Look, listed(), 0);
     let uninstall = Command::Uninstall { name: "m".into(), version: "1".into() };

@@ -94,6 +94,9 @@ impl State {
             }
         }
         let mut old = self.list.take().unwrap_or_default();
+        let is_strange = |(name, _): &(&String, _)| !self.slots.contains_key(*name);
+        let is_other = old.iter().filter(is_strange).ne(fresh.iter().filter(is_strange));
+        self.strangers_changed |= is_other;
         for (name, slot) in &mut self.slots {
             // What was operated on since the question was asked isn't answered by it.
             if slot.touched > asked_at || slot.in_flight.is_some() {
