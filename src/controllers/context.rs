@@ -205,6 +205,12 @@ impl Context {
         }
     }
 
+    /// Whether a replica set waits for places, or for Modules of others, to come or go.
+    pub fn is_waiting(&self, set: &ModuleReplicaSet) -> bool {
+        let key = (set.namespace().unwrap_or_default(), set.name_any());
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+
     /// Takes note of what finds no base.
     pub fn note_unplaced(&self, set: &ModuleReplicaSet, unplaced: Option<Unplaced>) {
         let key = (set.namespace().unwrap_or_default(), set.name_any());

@@ -137,6 +137,7 @@ fn decide(provider: &Provider, vnode: &VNode) -> Plan {
         sight: &state.sight,
         renewed_at: state.renewed_at,
         reported_at: state.reported_at,
+        patched_at: state.patched_at,
         me: &provider.settings.client_id,
     };
     let plan = plan(&view, &provider.settings.times.of(&vnode.name), now, &timestamp(now));
@@ -190,6 +191,7 @@ async fn step(provider: &Provider, vnode: &VNode, plan: &Plan) -> Result<Turn, o
         NodeStep::Patch(patch) => {
             let patched = provider.ops.patch::<Node>("", &vnode.name, patch).await?;
             provider.nodes.put(patched);
+            vnode.state().patched_at = Some(provider.clock.now());
             Ok(Turn::Again)
         }
         NodeStep::Report(status) => {

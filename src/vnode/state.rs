@@ -49,6 +49,8 @@ pub struct State {
     pub renewed_at: Option<i64>,
     /// When the Node's status was last written (milliseconds).
     pub reported_at: Option<i64>,
+    /// When its labels and taints were last written (milliseconds).
+    pub patched_at: Option<i64>,
     /// Whether this process may act on the VNode, as last planned.
     pub acts: bool,
     /// How far the base can be reached, as last planned.

@@ -22,6 +22,9 @@ use crate::api::{
     keys::finalizer::{MODULE_EXISTED, ORPHAN},
 };
 
+/// A replica set that waits for places is looked at so often without news (milliseconds).
+const LOOK_AGAIN: i64 = 60_000;
+
 /// One look at one ModuleReplicaSet.
 pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Result<Action, Error> {
     let namespace = set.namespace().unwrap_or_default();
@@ -52,7 +55,9 @@ pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Res
         return applied.map(|()| Action::await_change());
     }
     let wake = status::write(&context, &set, missing, now).await?;
-    applied.map(|()| until(&context, wake))
+    // A net under the waking: by whatever a place becomes free, nobody waits for it for ever.
+    let again = context.is_waiting(&set).then_some(now + LOOK_AGAIN);
+    applied.map(|()| until(&context, wake.into_iter().chain(again).min()))
 }
 
 /// The replica set is being deleted: first its Modules, then its finalizer. Orphaned Modules stay.

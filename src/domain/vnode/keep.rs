@@ -118,9 +118,16 @@ pub struct View<'a> {
     pub renewed_at: Option<i64>,
     /// When this process last wrote the Node's status.
     pub reported_at: Option<i64>,
+    /// When this process last wrote its labels and taints.
+    pub patched_at: Option<i64>,
     /// This process's name in Leases.
     pub me: &'a str,
 }
+
+/// Labels and taints that somebody, or an admission webhook, takes off again come back so often at most (milliseconds).
+const PATCH_PACE: i64 = 10_000;
+/// And a status that is told so often at most: a webhook may change it on its way in.
+const REPORT_PACE: i64 = 1_000;
 
 /// What to do with the Node.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,34 +178,40 @@ pub fn plan(view: &View<'_>, times: &Times, now: i64, wall: &Time) -> Plan {
         Reach::Dead | Reach::Gone => view.node.is_some() || acts || matches!(view.sight, Sight::Seen { .. }),
     };
     let step = wanted.then(|| lease::plan(view.sight, view.renewed_at, view.me, &times.lease, now));
-    let node = if acts { node_step(view, reach, times, now, wall) } else { NodeStep::Leave };
+    let (node, paced) = if acts { node_step(view, reach, times, now, wall) } else { (NodeStep::Leave, None) };
     let lease_at = match step {
         Some(lease::Step::Keep(at) | lease::Step::HandsOff(at)) => Some(at),
         _ => None,
     };
     let ends = (acts).then(|| view.renewed_at.map(|sent| sent + times.lease.deadline)).flatten();
     let report = view.reported_at.filter(|_| acts).map(|at| at + times.report);
-    let wakes = [lease_at, view.heard.changes(times, now), ends, report];
+    let wakes = [lease_at, view.heard.changes(times, now), ends, report, paced];
     let wake_at = wakes.into_iter().flatten().filter(|at| *at > now).min().unwrap_or(now + times.lease.renew);
     Plan { lease: step, node, acts, reach, wake_at }
 }
 
-fn node_step(view: &View<'_>, reach: Reach, times: &Times, now: i64, wall: &Time) -> NodeStep {
+/// The next step about the Node, and when one that is due may be taken.
+fn node_step(view: &View<'_>, reach: Reach, times: &Times, now: i64, wall: &Time) -> (NodeStep, Option<i64>) {
     let (Some(base), false) = (view.base, matches!(reach, Reach::Dead | Reach::Gone)) else {
-        return NodeStep::Delete;
+        return (NodeStep::Delete, None);
     };
+    let due = |last: Option<i64>, pace: i64| last.map(|at| at + pace).filter(|at| now < *at);
     let readiness = readiness(reach, view.heard.inactive);
     let Some(found) = view.node else {
-        return match reach {
-            Reach::Answers => NodeStep::Create(Box::new(node::build(base, view.heard.metaspace, &readiness, wall))),
-            _ => NodeStep::Leave,
+        return match (reach, due(view.reported_at, REPORT_PACE)) {
+            (Reach::Answers, None) => {
+                (NodeStep::Create(Box::new(node::build(base, view.heard.metaspace, &readiness, wall))), None)
+            }
+            (_, due) => (NodeStep::Leave, due),
         };
     };
     if reach == Reach::Unknown || found.metadata.deletion_timestamp.is_some() {
-        return NodeStep::Leave;
+        return (NodeStep::Leave, None);
     }
-    if let Some(patch) = node::meta_patch(base, found) {
-        return NodeStep::Patch(patch);
+    let patch = node::meta_patch(base, found);
+    let patch_due = patch.as_ref().and_then(|_| due(view.patched_at, PATCH_PACE));
+    if let (Some(patch), None) = (patch, patch_due) {
+        return (NodeStep::Patch(patch), None);
     }
     let had = found.status.as_ref();
     let mut wanted = node::status(base, view.heard.metaspace, &readiness, had, wall);
@@ -208,7 +221,13 @@ fn node_step(view: &View<'_>, reach: Reach, times: &Times, now: i64, wall: &Time
         wanted.allocatable = had.and_then(|had| had.allocatable.clone());
     }
     let stale = view.reported_at.is_none_or(|at| now >= at + times.report);
-    if stale || node::differs(had, &wanted) { NodeStep::Report(Box::new(wanted)) } else { NodeStep::Leave }
+    if !stale && !node::differs(had, &wanted) {
+        return (NodeStep::Leave, patch_due);
+    }
+    match due(view.reported_at, REPORT_PACE) {
+        None => (NodeStep::Report(Box::new(wanted)), None),
+        due => (NodeStep::Leave, due.into_iter().chain(patch_due).min()),
+    }
 }
 
 fn readiness(reach: Reach, inactive: bool) -> Readiness {
@@ -271,6 +290,7 @@ mod tests {
         sight: Sight,
         renewed_at: Option<i64>,
         reported_at: Option<i64>,
+        patched_at: Option<i64>,
     }
 
     impl Case {
@@ -282,6 +302,7 @@ mod tests {
                 sight: &self.sight,
                 renewed_at: self.renewed_at,
                 reported_at: self.reported_at,
+                patched_at: self.patched_at,
                 me: ME,
             };
             plan(&view, &Times::default(), NOW, &wall())
@@ -298,6 +319,7 @@ mod tests {
             sight: sight(ME),
             renewed_at: Some(NOW - 1000),
             reported_at: Some(NOW - 1000),
+            patched_at: None,
         }
     }
 
@@ -421,5 +443,23 @@ mod tests {
         let mut case = settled();
         case.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().clear();
         assert!(matches!(case.plan().node, NodeStep::Patch(_)));
+    }
+
+    #[test]
+    fn what_somebody_undoes_comes_back_at_a_pace() {
+        let mut undone = Case { patched_at: Some(NOW - 1), ..settled() };
+        undone.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().clear();
+        let plan = undone.plan();
+        assert_eq!((plan.node, plan.wake_at), (NodeStep::Leave, NOW + 9000), "the Lease comes first");
+        undone.renewed_at = Some(NOW);
+        assert_eq!(undone.plan().wake_at, NOW - 1 + PATCH_PACE);
+        let fuller = Heard { metaspace: Metaspace { max: Some(1000), committed: 300 }, ..settled().heard };
+        assert!(matches!((Case { heard: fuller, ..undone }).plan().node, NodeStep::Report(_)), "its status is told");
+
+        let told = Case { heard: fuller, reported_at: Some(NOW - 1), ..settled() }.plan();
+        assert_eq!((told.node, told.wake_at), (NodeStep::Leave, NOW - 1 + REPORT_PACE));
+
+        let deleted = Case { node: None, reported_at: Some(NOW - 1), ..settled() }.plan();
+        assert_eq!((deleted.node, deleted.wake_at), (NodeStep::Leave, NOW - 1 + REPORT_PACE));
     }
 }
