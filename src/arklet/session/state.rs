@@ -249,10 +249,18 @@ impl State {
         if slot.in_flight.is_some() {
             return Step::Idle;
         }
-        if let Some((_, version)) = slot.strays.first() {
-            return Step::Uninstall { version: version.clone() };
+        let plan =
+            || plan_slot(&slot.wishes, observation(self.list.as_ref(), self.listed_at, name, slot), &slot.history, now);
+        let Some((_, version)) = slot.strays.first() else { return plan() };
+        // A base that doesn't answer, or refuses, is asked again at a pace; meanwhile others in the slot get on.
+        match slot.history.get(version).and_then(|record| record.retry_at).filter(|at| now < *at) {
+            None => Step::Uninstall { version: version.clone() },
+            Some(again) => match plan() {
+                Step::Idle => Step::WaitUntil(again),
+                Step::WaitUntil(until) => Step::WaitUntil(until.min(again)),
+                step => step,
+            },
         }
-        plan_slot(&slot.wishes, observation(self.list.as_ref(), self.listed_at, name, slot), &slot.history, now)
     }
 
     fn begin(&mut self, name: &str, command: Command) -> Command {

@@ -17,7 +17,7 @@ use self::{
 use super::{Command, Outcome, State};
 use crate::{
     arklet::{
-        client::UninstallOutcome,
+        client::{InstallOutcome, NoAnswer, UninstallOutcome},
         wire::{Biz, BizState},
     },
     domain::{
@@ -71,6 +71,50 @@ fn what_nobody_asked_for_is_news_when_it_comes_or_goes() {
         (&["ours"], true, false),
     ] {
         assert_eq!(looked(names, restarted), news, "{names:?}");
+    }
+}
+
+#[test]
+fn what_a_jar_put_there_under_another_name_is_undone_at_a_pace_until_it_is_gone() {
+    let mut state = State::new("pod", 600_000, None);
+    state.wish("ours", wish(WishKind::Run));
+    state.next(0);
+    state.done(&Command::Look, listed(&[]), 0);
+    let install = Command::Install { name: "ours".into(), version: "1".into(), url: String::new() };
+    assert_eq!(state.next(0), std::slice::from_ref(&install));
+    let found = vec![("other".to_owned(), "1".to_owned())];
+    state.done(&install, Outcome::Installed(InstallOutcome::WrongIdentity { found }), 0);
+    state.withdraw("ours", "md");
+
+    let undo = Command::Uninstall { name: "other".into(), version: "1".into() };
+    // Looks as often as the conversation wants to; says whether the base was asked to undo it meanwhile.
+    let look = |state: &mut State, names: &[&str], now| {
+        let mut undone = false;
+        loop {
+            let asked = state.next(now);
+            undone |= asked.contains(&undo);
+            if !asked.contains(&Command::Look) {
+                return undone;
+            }
+            state.done(&Command::Look, listed(names), now);
+        }
+    };
+    let mut now = 0;
+    for outcome in [
+        UninstallOutcome::NoAnswer(NoAnswer::NotSent("refused".into())),
+        UninstallOutcome::Conflict,
+        UninstallOutcome::Failed("busy".into()),
+        UninstallOutcome::Failed("as one without Spring says, which is gone".into()),
+    ] {
+        assert!(look(&mut state, &["other"], now), "{outcome:?}");
+        state.done(&undo, Outcome::Uninstalled(outcome.clone()), now);
+        let gone = matches!(&outcome, UninstallOutcome::Failed(why) if why.contains("gone"));
+        let shown: &[&str] = if gone { &[] } else { &["other"] };
+        assert!(!look(&mut state, shown, now), "not at once again: {outcome:?}");
+        assert_eq!(state.is_idle(), gone);
+        let later = state.deadline(now);
+        assert!(later >= now + 500, "{outcome:?}: {}", later - now);
+        now = later;
     }
 }
 

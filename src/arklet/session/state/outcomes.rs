@@ -110,6 +110,8 @@ impl State {
                 note_listed(slot, fresh.get(name));
                 forgive_active(slot, fresh.get(name));
                 note_broken(slot, fresh.get(name), &self.seed, now);
+                slot.strays
+                    .retain(|(_, version)| fresh.get(name).is_some_and(|versions| versions.contains_key(version)));
             }
         }
         self.list = Some(fresh);
@@ -196,6 +198,8 @@ impl State {
             if !was_there && !wanted {
                 let slot = self.slots.entry(found_name.clone()).or_default();
                 slot.strays.insert((found_name, found_version));
+                // A list that was asked for before doesn't show it.
+                slot.touched = self.sequence;
             }
         }
     }
@@ -203,7 +207,7 @@ impl State {
     fn uninstalled(&mut self, name: &str, version: &str, outcome: UninstallOutcome, now: i64) {
         let answered = matches!(outcome, UninstallOutcome::Gone | UninstallOutcome::Failed(_));
         if let Some(slot) = self.slots.get_mut(name) {
-            if answered {
+            if matches!(outcome, UninstallOutcome::Gone) {
                 slot.strays.remove(&(name.to_owned(), version.to_owned()));
             }
             let record = slot.history.entry(version.to_owned()).or_default();
