@@ -46,8 +46,6 @@ pub mod older {
     pub const BASE_NAME: &str = "vnode.koupleless.io/name";
     /// For [`super::label::BASE_VERSION`].
     pub const BASE_VERSION: &str = "vnode.koupleless.io/version";
-    /// For [`super::label::TUNNEL_PORT`].
-    pub const TUNNEL_PORT: &str = "base.koupleless.io/arklet-port";
     /// For [`super::label::STRATEGY`].
     pub const STRATEGY: &str = "module-controller.koupleless.io/strategy";
     /// For [`super::label::REPLICAS_CONTROL`].

@@ -2,14 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 
-use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
     core::GroupVersionKind,
 };
 use serde_json::{Value, json};
 
-use super::{Stdout, objects, stdout::remark};
+use super::{Stdout, leaders, objects, stdout::remark};
 use crate::{
     api::keys,
     cli::{
@@ -24,6 +24,7 @@ use crate::{
         output::{Cell, Look, Table, Tone},
         validate::check::OLD_GROUPS,
     },
+    runtime::predecessor::plan::queries,
 };
 
 /// How often is read and written before it is given up; a conversion needs five.
@@ -215,22 +216,32 @@ fn confirmed() -> Result<(), Error> {
 
 /// Refuses while a controller runs anywhere: V1 would uninstall what is deleted, ours install what isn't there yet.
 async fn nobody_works(cluster: &Cluster) -> Result<(), Error> {
-    const OTHERWISE: &str = "if you made sure that none runs, add --controllers-are-stopped";
-    let unseen =
-        |error: Error| Error::Refused(format!("whether a controller runs can't be seen: {error}; {OTHERWISE}"));
     let deployments: Vec<Deployment> = cluster.list(None, None).await.map_err(unseen)?;
     if let Some(first) = running::deployments(&deployments).first() {
         let (namespace, name) = first.split_once('/').unwrap_or_default();
         return Err(Error::Refused(format!(
-            "the controller {first} runs; scale it to zero with `kubectl -n {namespace} scale deployment {name} --replicas=0`, \
-             wait for its pods to end, and try again"
+            "the controller {first} runs; scale it to zero with \
+             `kubectl scale deployment {name} -n {namespace} --replicas=0`, wait for its pods to end, and try again"
         )));
     }
-    let leases: Vec<Lease> = cluster.list(None, None).await.map_err(unseen)?;
-    match running::leaders(&leases, k8s_openapi::jiff::Timestamp::now()).first() {
+    let mut pods = Vec::new();
+    for query in queries() {
+        let (labels, fields) = (query.label_selector.as_deref(), query.field_selector.as_deref());
+        pods.extend(cluster.list_where::<Pod>(None, labels, fields).await.map_err(unseen)?);
+    }
+    if let Some(first) = running::pods(&pods).first() {
+        return Err(Error::Refused(format!("a controller runs in pod {first}; stop what has it and try again")));
+    }
+    match leaders::leader(cluster).await.map_err(unseen)? {
         Some(leader) => Err(Error::Refused(format!("a controller leads by the Lease {leader}; stop it and try again"))),
         None => Ok(()),
     }
+}
+
+fn unseen(error: Error) -> Error {
+    Error::Refused(format!(
+        "whether a controller runs can't be seen: {error}; if you made sure that none runs, add --controllers-are-stopped"
+    ))
 }
 
 /// All that a plan looks at.

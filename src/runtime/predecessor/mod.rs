@@ -16,7 +16,7 @@ use k8s_openapi::api::{
     coordination::v1::Lease,
     core::v1::{ObjectReference, Pod},
 };
-use kube::{Api, Client, Resource, ResourceExt, api::ListParams};
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -177,9 +177,7 @@ impl Lookout {
 
     /// Pods that may be a V1's, as the API server picks them out, and whether it answered all that may be asked.
     async fn candidates(&self) -> (BTreeMap<(String, String), Pod>, bool) {
-        let accounts = [plan::ACCOUNT, plan::SAMPLE_ACCOUNT];
-        let by_account = accounts.map(|name| ListParams::default().fields(&format!("spec.serviceAccountName={name}")));
-        let by_label = plan::LABELS.map(|label| ListParams::default().labels(label));
+        let queries = plan::queries();
         let apis: Vec<Api<Pod>> = if self.namespaces.is_empty() {
             vec![Api::all(self.client.clone())]
         } else {
@@ -187,7 +185,7 @@ impl Lookout {
         };
         let (mut found, mut all) = (BTreeMap::new(), true);
         for api in apis {
-            for query in by_account.iter().chain(&by_label) {
+            for query in &queries {
                 // From the API server's own memory: this is asked again and again.
                 match api.list(&query.clone().match_any()).await {
                     Ok(list) => {

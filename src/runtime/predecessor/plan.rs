@@ -15,20 +15,20 @@
 use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::ResourceExt;
+use kube::{ResourceExt, api::ListParams};
 use tokio::time::Instant;
 
 use crate::runtime::lease::plan::{Memory, Record};
 
 /// The ServiceAccount of V1's kustomization; no other workload has one of that name, but for this operator, which takes its
 /// place.
-pub const ACCOUNT: &str = "module-deployment-controller-manager";
+const ACCOUNT: &str = "module-deployment-controller-manager";
 /// The ServiceAccount of V1's samples.
-pub const SAMPLE_ACCOUNT: &str = "controller-manager";
+const SAMPLE_ACCOUNT: &str = "controller-manager";
 /// Labels of V1's pods: of its kustomization, and of its samples.
-pub const LABELS: [&str; 2] = ["control-plane=controller-manager", "app=module-deployment"];
+const LABELS: [&str; 2] = ["control-plane=controller-manager", "app=module-deployment"];
 /// Names of V1's image, without registry, path and tag.
-pub const IMAGES: [&str; 4] =
+const IMAGES: [&str; 4] =
     ["module-controller", "module_controller", "module-deployment", "module-deployment-controller"];
 /// The label that this operator's own manifests put on its pods, and V1's never did.
 const OURS: (&str, &str) = ("app.kubernetes.io/name", "module-controller");
@@ -48,26 +48,49 @@ pub struct Own {
     pub elected_in: Option<String>,
 }
 
-/// Whether the pod is a V1 that runs, or is about to, and that nothing else keeps from acting beside this process.
-pub fn is_v1(pod: &Pod, own: &Own) -> bool {
-    if !acts(pod) || is_ours(pod, own) || is_kept_apart(pod, own) {
-        return false;
+/// A program that works on the kinds of `koupleless.io`, or on those of V1's former groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The Go ModuleController V1.
+    V1,
+    /// This operator, in its own manifests.
+    Ours,
+}
+
+/// Which of them a pod is made to run; `None`: another program.
+pub fn program(pod: &Pod) -> Option<Program> {
+    if pod.labels().get(OURS.0).is_some_and(|value| value == OURS.1) {
+        return Some(Program::Ours);
     }
     let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
     let labelled = LABELS.iter().filter_map(|label| label.split_once('='));
     let labelled = labelled.into_iter().any(|(key, value)| pod.labels().get(key).is_some_and(|is| is == value));
     let by_image = images(pod).any(|image| IMAGES.contains(&bare(image)));
-    match account {
+    let v1 = match account {
         // Not a pod that somebody made by hand to try what the account may do.
         Some(ACCOUNT) => labelled || by_image || controller(pod).is_some(),
         Some(SAMPLE_ACCOUNT) => by_image,
         _ => labelled && by_image,
-    }
+    };
+    v1.then_some(Program::V1)
+}
+
+/// What picks the pods out that may run V1, one list each: by account, and by label.
+pub fn queries() -> Vec<ListParams> {
+    let by_account =
+        [ACCOUNT, SAMPLE_ACCOUNT].map(|name| ListParams::default().fields(&format!("spec.serviceAccountName={name}")));
+    let by_label = LABELS.map(|label| ListParams::default().labels(label));
+    by_account.into_iter().chain(by_label).collect()
+}
+
+/// Whether the pod is a V1 that runs, or is about to, and that nothing else keeps from acting beside this process.
+pub fn is_v1(pod: &Pod, own: &Own) -> bool {
+    acts(pod) && program(pod) == Some(Program::V1) && !is_ours(pod, own) && !is_kept_apart(pod, own)
 }
 
 /// Whether what is in the pod works on and on, now or within moments. A V1 does: the pods of a Job, such as a dry run's, end.
 /// What waits for a node or an image may wait for ever.
-fn acts(pod: &Pod) -> bool {
+pub fn acts(pod: &Pod) -> bool {
     let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
     if !matches!(policy, None | Some("Always")) {
         return false;
@@ -86,13 +109,12 @@ fn is_held_up(pod: &Pod) -> bool {
     waiting.into_iter().any(|reason| !matches!(reason, "ContainerCreating" | "PodInitializing"))
 }
 
-/// This process's pod, one of its manifests, or one of its image.
+/// This process's pod, or one of its image.
 fn is_ours(pod: &Pod, own: &Own) -> bool {
-    let marked = pod.labels().get(OURS.0).is_some_and(|value| value == OURS.1);
     let named = own.named.as_ref().is_some_and(|(namespace, name)| {
         pod.namespace().as_ref() == Some(namespace) && pod.metadata.name.as_ref() == Some(name)
     });
-    marked || named || own.pod.as_ref().is_some_and(|own| images(pod).any(|image| images(own).any(|o| o == image)))
+    named || own.pod.as_ref().is_some_and(|own| images(pod).any(|image| images(own).any(|o| o == image)))
 }
 
 /// Whether it stands for election on the Lease that this process holds: V1 looks for it in its pod's namespace. So do other
@@ -119,7 +141,7 @@ fn images(pod: &Pod) -> impl Iterator<Item = &str> {
 }
 
 /// `registry.example.com:5000/a/module-controller:1.0.0@sha256:...` is called `module-controller`.
-pub fn bare(image: &str) -> &str {
+fn bare(image: &str) -> &str {
     let image = image.split('@').next().unwrap_or(image);
     let last = image.rsplit('/').next().unwrap_or(image);
     last.split(':').next().unwrap_or(last)
@@ -230,6 +252,19 @@ mod tests {
 
     fn within(pod: Pod) -> Own {
         Own { pod: Some(pod), ..Own::default() }
+    }
+
+    #[test]
+    fn this_operators_manifests_are_told_from_v1s() {
+        let v1 = json!({ "control-plane": "controller-manager" });
+        let ours = json!({ "control-plane": "controller-manager", "app.kubernetes.io/name": "module-controller" });
+        for (labels, image, is) in [
+            (&v1, "module-controller:1", Some(Program::V1)),
+            (&ours, "module-controller:2", Some(Program::Ours)),
+            (&json!({}), "module-controller:2", None),
+        ] {
+            assert_eq!(program(&pod("a", "default", labels, image)), is, "{labels} {image}");
+        }
     }
 
     #[test]
