@@ -33,6 +33,16 @@ fn tool(args: &[&str], input: &str) -> Said {
     Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
+/// A cluster that nobody answers for: port 9 of this machine.
+const NOBODY: &str = "\
+apiVersion: v1
+kind: Config
+current-context: a
+contexts: [{name: a, context: {cluster: a, user: a}}]
+clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}]
+users: [{name: a, user: {}}]
+";
+
 /// An empty folder.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -128,11 +138,14 @@ fn warnings_fail_only_where_that_is_asked_for() {
 
 #[test]
 fn each_shell_has_its_script_and_kubectl_its_answers() {
-    for (shell, mark) in
-        [("bash", "complete -F _kubectl"), ("zsh", "#compdef kubectl-module"), ("fish", "complete -c kubectl-module")]
-    {
+    for (shell, mark) in [
+        ("bash", "complete -o default -F _kubectl_module kubectl-module"),
+        ("zsh", "#compdef kubectl-module"),
+        ("fish", "complete -c kubectl-module"),
+    ] {
         let script = tool(&["completion", shell], "");
         assert!(script.code == Some(0) && script.out.contains(mark), "{shell}: {}", script.out);
+        assert!(script.out.contains("__complete --"), "{shell} asks the program, which knows the cluster's names");
     }
     let answer = |words: &[&str]| tool(&[&["__complete", "--"], words].concat(), "").out;
     assert_eq!(answer(&["migrate", "p"]), "plan\tShow what V1 left, and what becomes of it\n:4\n");
@@ -140,20 +153,93 @@ fn each_shell_has_its_script_and_kubectl_its_answers() {
     assert!(answer(&["validate", "--re"]).starts_with("--recursive\t"));
 }
 
+/// As bash calls it: the words as it splits them, and the place of the cursor.
+fn completed_by_bash(words: &[&str], kubeconfig: &Path) -> Vec<String> {
+    let program = env!("CARGO_BIN_EXE_kubectl-module");
+    let script = "source <(\"$1\" completion bash) && COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) \
+                  && _kubectl_module && printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash")
+        .args(["-c", script, "bash", program])
+        .args(words)
+        .env("KUBECONFIG", kubeconfig)
+        .output()
+        .expect("bash runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_the_bare_name_with_what_is_there() {
+    let kubeconfig = folder("complete").join("kubeconfig");
+    fs::write(&kubeconfig, NOBODY.replace("name: a, context", "name: 'eks:one', context")).unwrap();
+    let completed = |words: &[&str]| completed_by_bash(words, &kubeconfig);
+    assert_eq!(completed(&["sta"]), ["status"]);
+    assert_eq!(completed(&["get", "-o", "j"]), ["json"]);
+    assert_eq!(completed(&["get", "--output", "=", "j"]), ["json"]);
+    assert_eq!(completed(&["get", "--context", ""]), ["eks:one"]);
+    assert_eq!(completed(&["get", "--context", "eks", ":", "o"]), ["one"], "bash splits at colons");
+}
+
 /// One that isn't there, and one that nobody answers for: port 9 of this machine.
 #[test]
 fn a_bundle_of_no_cluster_is_none_and_is_not_in_the_way_of_the_next() {
     let folder = folder("bundle");
     let (silent, bundle) = (folder.join("kubeconfig"), folder.join("bundle.tar.gz"));
-    let config = "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
-                  clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}]\nusers: [{name: a, user: {}}]\n";
-    fs::write(&silent, config).unwrap();
+    fs::write(&silent, NOBODY).unwrap();
     for (kubeconfig, part) in
-        [("/nowhere", "cannot use the kubeconfig"), (silent.to_str().unwrap(), "cannot read the API")]
+        [("/nowhere", "there is no kubeconfig /nowhere"), (silent.to_str().unwrap(), "cannot read the API")]
     {
         let args = ["support-bundle", "-o", bundle.to_str().unwrap(), "--kubeconfig", kubeconfig];
         let said = tool(&args, "");
         assert!(said.code != Some(0) && said.err.contains(part) && said.out.is_empty(), "{}{}", said.out, said.err);
         assert!(!bundle.exists(), "{kubeconfig}");
     }
+}
+
+#[test]
+fn a_cluster_that_cannot_be_asked_is_told_in_one_sentence_with_what_to_do() {
+    let folder = folder("errors");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).unwrap();
+        folder.join(name).to_str().unwrap().to_owned()
+    };
+    let (good, empty, broken) = (write("good", NOBODY), write("empty", "apiVersion: v1\n"), write("broken", "a: ["));
+    let login =
+        "user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: /nowhere/login, interactiveMode: Never}}";
+    let login = write("login", &NOBODY.replace("user: {}", login));
+    for (code, args, parts) in [
+        (2, &["--kubeconfig", "/nowhere"][..], &["there is no kubeconfig /nowhere; name one"][..]),
+        (2, &[], &["there is no kubeconfig /nowhere; name one"]),
+        (
+            2,
+            &["--kubeconfig", &good, "--context", "no"],
+            &["there is no context \"no\" in the kubeconfig", "which has a;"],
+        ),
+        (2, &["--kubeconfig", &good, "--user", "no"], &["there is no user \"no\"", "choose one of them with --user"]),
+        (2, &["--kubeconfig", &empty], &["has no current context; choose one with --context"]),
+        (2, &["--kubeconfig", &broken], &["is no YAML of a kubeconfig", "correct it"]),
+        (1, &["--kubeconfig", &login], &["the command that logs you in", "run it by hand"]),
+        (
+            1,
+            &["--kubeconfig", &good],
+            &["http://127.0.0.1:9 doesn't answer", "Connection refused", "another --context"],
+        ),
+    ] {
+        let said = tool(&[&["get"], args].concat(), "");
+        assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{args:?}: {}", said.err);
+        assert!(said.err.starts_with("error: ") && said.err.lines().count() == 1, "{args:?}: {}", said.err);
+        assert_eq!(said.err.matches("/nowhere").count().max(1), 1, "{args:?}: said twice: {}", said.err);
+        for part in parts {
+            assert!(said.err.contains(part), "{args:?}: {part:?} isn't in {}", said.err);
+        }
+    }
+}
+
+#[test]
+fn a_command_that_is_suggested_names_the_cluster_as_it_was_told() {
+    let kubeconfig = folder("hints").join("of eve");
+    fs::write(&kubeconfig, NOBODY).unwrap();
+    let said = tool(&["get", "--kubeconfig", kubeconfig.to_str().unwrap(), "--context", "a", "-n", "shop"], "");
+    let hint = format!("`kubectl get --raw /readyz --kubeconfig '{}' --context a`", kubeconfig.display());
+    assert!(said.err.contains(&hint), "{}", said.err);
 }

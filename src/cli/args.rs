@@ -45,6 +45,9 @@ pub struct Global {
     /// The user to act as
     #[arg(long = "as", global = true, value_name = "USER")]
     pub impersonate: Option<String>,
+    /// A group to act as, beside the user; may be given several times
+    #[arg(long = "as-group", global = true, value_name = "GROUP", requires = "impersonate")]
+    pub impersonate_group: Vec<String>,
     /// The kubeconfig [default: KUBECONFIG, then ~/.kube/config]
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -84,6 +87,8 @@ pub enum Verb {
     Scale(verbs::scale::Args),
     /// Install the same version anew, base by base
     Restart(verbs::apply::Targets),
+    /// Begin a release anew that was aborted or rolled back
+    Retry(verbs::apply::Targets),
     /// Check manifests without a cluster
     Validate(verbs::validate::Args),
     /// Write a manifest to begin with

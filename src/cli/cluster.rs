@@ -4,14 +4,16 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
     api::ListParams,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
     core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     args::{Global, Selection},
+    diagnosis,
     error::Error,
+    hint::Chosen,
 };
 use crate::{api::ModuleDeployment, runtime::client};
 
@@ -26,6 +28,8 @@ pub struct Cluster {
     pub client: Client,
     /// The namespace: the option, else that of the context.
     pub namespace: String,
+    /// How it was chosen, for commands that are suggested.
+    pub chosen: Chosen,
 }
 
 impl Cluster {
@@ -33,8 +37,12 @@ impl Cluster {
     pub async fn connect(global: &Global) -> Result<Self, Error> {
         let mut config = config(global).await?;
         config.auth_info.impersonate = global.impersonate.clone().or(config.auth_info.impersonate);
+        if !global.impersonate_group.is_empty() {
+            config.auth_info.impersonate_groups = Some(global.impersonate_group.clone());
+        }
         let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Self { client: client::build_as(config, AGENT, global.request_timeout)?, namespace })
+        let client = client::build_as(config, AGENT, global.request_timeout)?;
+        Ok(Self { client, namespace, chosen: Chosen::of(global) })
     }
 
     /// Objects of a kind in a namespace; `None`: in all of them.
@@ -91,7 +99,8 @@ impl Cluster {
                     kind: "ModuleDeployment",
                     name: name.to_owned(),
                     namespace: self.namespace.clone(),
-                    hint: "`kubectl module get` shows those that exist, -n another namespace".to_owned(),
+                    hint: "`kubectl module get` shows those that are there, `kubectl module get -A` those of all namespaces"
+                        .to_owned(),
                 })
             }
             Err(error) => Err(Error::of(format!("get the ModuleDeployment {name}"), error)),
@@ -117,41 +126,61 @@ impl Cluster {
     }
 }
 
+/// The address of the API server that these options choose, to be named where it doesn't answer.
+pub async fn server(global: &Global) -> Option<String> {
+    let url = config(global).await.ok()?.cluster_url.to_string();
+    Some(url.trim_end_matches('/').to_owned())
+}
+
 async fn config(global: &Global) -> Result<Config, Error> {
+    let which = which(global);
+    let unusable = |error: &KubeconfigError| Error::Usage(diagnosis::kubeconfig(&which, error));
     let options = KubeConfigOptions {
         context: global.context.clone(),
         cluster: global.cluster.clone(),
         user: global.user.clone(),
     };
-    let file = global.kubeconfig.as_deref().filter(|file| !file.as_os_str().is_empty());
-    let named = file.map(Kubeconfig::read_from).transpose();
-    let named = named.map_err(|error| Error::Usage(unusable(global, &error)))?;
-    let found = match named {
-        Some(content) => Config::from_custom_kubeconfig(content, &options).await,
-        None => match Config::from_kubeconfig(&options).await {
-            // In a pod there is no kubeconfig, and none was asked for.
-            Err(_) if global.context.is_none() && std::env::var_os("KUBECONFIG").is_none() && in_a_pod() => {
-                return Config::incluster()
-                    .map_err(|error| Error::Usage(format!("cannot use this pod's account: {error}")));
-            }
-            found => found,
-        },
+    let content = match kubeconfig(global) {
+        Ok(content) => content,
+        // In a pod there is no kubeconfig, and none was asked for.
+        Err(_)
+            if global.kubeconfig.is_none()
+                && global.context.is_none()
+                && from_environment().is_none()
+                && in_a_pod() =>
+        {
+            return Config::incluster()
+                .map_err(|error| Error::Usage(format!("cannot use this pod's account: {error}; name a --kubeconfig")));
+        }
+        Err(error) => return Err(unusable(&error)),
     };
-    found.map_err(|error| Error::Usage(unusable(global, &error)))
+    let (context, cluster, user) = (global.context.as_deref(), global.cluster.as_deref(), global.user.as_deref());
+    if let Some(unknown) = diagnosis::unknown(&which, &content, context, cluster, user) {
+        return Err(Error::Usage(unknown));
+    }
+    Config::from_custom_kubeconfig(content, &options).await.map_err(|error| unusable(&error))
+}
+
+/// The kubeconfig that is meant, as kubectl finds it.
+pub fn kubeconfig(global: &Global) -> Result<Kubeconfig, KubeconfigError> {
+    match global.kubeconfig.as_deref().filter(|file| !file.as_os_str().is_empty()) {
+        Some(file) => Kubeconfig::read_from(file),
+        None => Kubeconfig::read(),
+    }
+}
+
+fn from_environment() -> Option<String> {
+    std::env::var("KUBECONFIG").ok().filter(|files| !files.is_empty())
 }
 
 fn in_a_pod() -> bool {
     std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
-fn unusable(global: &Global, error: &kube::config::KubeconfigError) -> String {
-    let which = match (&global.kubeconfig, std::env::var("KUBECONFIG")) {
-        (Some(file), _) => file.display().to_string(),
-        (None, Ok(files)) if !files.is_empty() => files,
-        _ => "~/.kube/config".to_owned(),
-    };
-    let context = global.context.as_ref().map(|context| format!(", context {context}")).unwrap_or_default();
-    format!("cannot use the kubeconfig {which}{context}: {error}; `kubectl config get-contexts` shows what there is")
+/// What the kubeconfig is called in a sentence.
+fn which(global: &Global) -> String {
+    let named = global.kubeconfig.as_ref().map(|file| file.display().to_string()).filter(|file| !file.is_empty());
+    named.or_else(from_environment).unwrap_or_else(|| "~/.kube/config".to_owned())
 }
 
 /// Milliseconds since the epoch.

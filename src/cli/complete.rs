@@ -1,7 +1,8 @@
 //! Completion as `kubectl` asks its plugins for it: the words behind `kubectl module`, the last of them unfinished.
 //!
-//! `kubectl` runs `kubectl_complete-module` (`config/completion`), which runs the hidden verb `__complete`. Pure: what may stand
-//! next follows from the description of the command line; names of objects are only asked for.
+//! `kubectl` runs `kubectl_complete-module` (`config/completion`), which runs the hidden verb `__complete`; so do the scripts for
+//! shells (`completion/`), which complete `kubectl-module`. Pure: what may stand next follows from the description of the command
+//! line; names of objects are only asked for.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,12 @@ pub enum Wants {
     Deployments,
     /// Names of namespaces.
     Namespaces,
+    /// Names of contexts in the kubeconfig.
+    Contexts,
+    /// Names of clusters in the kubeconfig.
+    Clusters,
+    /// Names of users in the kubeconfig.
+    Users,
     /// Files; the shell knows them.
     Files,
 }
@@ -30,6 +37,18 @@ pub struct Answer {
     pub wants: Wants,
     /// The options that were given before, by their long names.
     pub options: BTreeMap<String, String>,
+    /// What is typed of it; of `--option=value` the value.
+    pub typed: String,
+    /// The names that stand there already.
+    pub given: Vec<String>,
+}
+
+impl Answer {
+    /// Adds words that a cluster or the kubeconfig knows, as far as they go on from what is typed.
+    pub fn add(&mut self, names: Vec<String>) {
+        let fitting = names.into_iter().filter(|name| name.starts_with(&self.typed) && !self.given.contains(name));
+        self.candidates.extend(fitting.map(|name| (name, String::new())));
+    }
 }
 
 /// What may stand in the place of the last of `words`.
@@ -37,6 +56,7 @@ pub fn answer(root: &Command, words: &[String]) -> Answer {
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let mut answer = Answer::default();
     let (mut command, mut waiting) = (root, None::<&Arg>);
+    let mut typed = last;
     for word in before {
         if let Some(option) = waiting.take() {
             answer.options.extend(option.get_long().map(|long| (long.to_owned(), word.clone())));
@@ -51,16 +71,31 @@ pub fn answer(root: &Command, words: &[String]) -> Answer {
             }
         } else if let Some(inner) = command.find_subcommand(word) {
             command = inner;
+        } else {
+            answer.given.push(word.clone());
         }
+    }
+    // `--option=value` is one word; what is offered is the value.
+    if let (None, Some((name, value))) = (waiting, last.split_once('=')) {
+        waiting = option_named(root, command, name).filter(|option| takes_value(option));
+        typed = if waiting.is_some() { value } else { last };
     }
     (answer.candidates, answer.wants) = match waiting {
         Some(option) => values(option),
         None if last.starts_with('-') => (options(root, command), Wants::Nothing),
         None if command.has_subcommands() => (verbs(command), Wants::Nothing),
-        None => command.get_positionals().next().map(|one| positional(command, one)).unwrap_or_default(),
+        None => next_positional(command, answer.given.len()).map(|one| positional(command, one)).unwrap_or_default(),
     };
-    answer.candidates.retain(|(word, _)| word.starts_with(last));
+    answer.candidates.retain(|(word, _)| word.starts_with(typed));
+    answer.typed = typed.to_owned();
     answer
+}
+
+/// The argument that comes after so many others; the last one may be several.
+fn next_positional(command: &Command, given: usize) -> Option<&Arg> {
+    let all: Vec<&Arg> = command.get_positionals().collect();
+    let several = |one: &&&Arg| matches!(one.get_action(), ArgAction::Append);
+    all.get(given).or_else(|| all.last().filter(several)).copied()
 }
 
 fn takes_value(option: &Arg) -> bool {
@@ -99,6 +134,9 @@ fn values(option: &Arg) -> (Vec<(String, String)>, Wants) {
         possible.map(|value| (value.get_name().to_owned(), help(value.get_help()))).collect();
     let wants = match option.get_long() {
         Some("namespace" | "operator-namespace") => Wants::Namespaces,
+        Some("context") => Wants::Contexts,
+        Some("cluster") => Wants::Clusters,
+        Some("user") => Wants::Users,
         Some("filename" | "kubeconfig" | "output") if possible.is_empty() => Wants::Files,
         _ => Wants::Nothing,
     };
@@ -151,6 +189,25 @@ mod tests {
         assert_eq!(asked(&["get", "x"]).wants, Wants::Deployments);
         assert_eq!(asked(&["create", ""]).wants, Wants::Nothing);
         assert_eq!(asked(&["validate", "-f", ""]).wants, Wants::Files);
+        assert_eq!(asked(&["get", "--context", ""]).wants, Wants::Contexts);
+        assert_eq!(asked(&["pause", "a", ""]).wants, Wants::Deployments, "several");
+        assert_eq!(asked(&["set-version", ""]).wants, Wants::Deployments);
+        assert_eq!(asked(&["set-version", "a", ""]).wants, Wants::Nothing, "a version is no name");
+    }
+
+    #[test]
+    fn a_value_behind_an_equals_sign_is_completed_as_one_of_its_own() {
+        assert_eq!(words(&asked(&["get", "--output=js"])), ["json"]);
+        let answer = asked(&["get", "--namespace=sh"]);
+        assert_eq!((answer.wants, answer.typed.as_str()), (Wants::Namespaces, "sh"));
+        assert!(words(&asked(&["get", "--what=js"])).is_empty());
+    }
+
+    #[test]
+    fn what_the_cluster_knows_goes_on_from_what_is_typed_and_is_offered_once() {
+        let mut answer = asked(&["pause", "hello", "he"]);
+        answer.add(["hello", "hey", "other"].map(str::to_owned).to_vec());
+        assert_eq!(words(&answer), ["hey"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What can go wrong, each in one or two sentences: what happened, and what to do next.
 
-use std::fmt::{self, Display};
-
 use kube::core::Status;
+
+use super::diagnosis::{chain, refusal, setup, silence};
 
 /// Exit code of what failed.
 pub const FAILED: u8 = 1;
@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// There is no client.
-    #[error(transparent)]
+    #[error("{}", setup(&chain(.0)))]
     Client(#[from] crate::runtime::client::Error),
     /// It can't be done as things stand; the sentence says why and what to do.
     #[error("{0}")]
@@ -34,7 +34,7 @@ pub enum Error {
         hint: String,
     },
     /// The API server refused.
-    #[error("{}", explain(.what, .status))]
+    #[error("{}", refusal(.what, .status))]
     Api {
         /// What was tried: "list ModuleDeployments".
         what: String,
@@ -42,12 +42,14 @@ pub enum Error {
         status: Box<Status>,
     },
     /// The API server didn't answer, or what it said can't be read.
-    #[error("cannot {what}: {why}; see if `kubectl get --raw /readyz` answers, and check --context and KUBECONFIG")]
+    #[error("{}", silence(.what, .why, .server.as_deref()))]
     Unreachable {
         /// What was tried.
         what: String,
         /// What happened.
         why: String,
+        /// The server's address, where it is known.
+        server: Option<String>,
     },
     /// Others changed the object again and again.
     #[error("{0} was changed by others while this command tried to change it; try again")]
@@ -75,7 +77,10 @@ impl Error {
         match error {
             kube::Error::Api(status) => Self::Api { what, status },
             // What kube calls its own layer tells nobody anything.
-            other => Self::Unreachable { what, why: chain(&other).trim_start_matches("ServiceError: ").to_owned() },
+            other => {
+                let why = chain(&other).trim_start_matches("ServiceError: ").to_owned();
+                Self::Unreachable { what, why, server: None }
+            }
         }
     }
 
@@ -88,51 +93,6 @@ impl Error {
     }
 }
 
-/// An error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
-}
-
-/// What the API server's refusal means to the user.
-fn explain(what: &str, status: &Status) -> impl Display {
-    let said = if status.message.is_empty() { &status.reason } else { &status.message };
-    let next = match status.code {
-        401 => "log in again, or choose another user with --user",
-        403 => "ask for that right; docs/kubectl-module.md lists what each verb needs",
-        404 if said.contains("could not find the requested resource") || said.contains("page not found") => {
-            "the CRDs are not installed here: `kubectl apply -k config/default`, or choose another --context"
-        }
-        404 => "it may just have been deleted; try again",
-        409 => "somebody else changed it meanwhile; try again",
-        400 | 422 => "correct the value",
-        429 | 503 => "the API server is busy; try again",
-        500.. => "the API server is in trouble; try again, and see its log",
-        _ => "see `kubectl describe`",
-    };
-    Sentence { what: what.to_owned(), said: said.to_owned(), next }
-}
-
-struct Sentence {
-    what: String,
-    said: String,
-    next: &'static str,
-}
-
-impl Display for Sentence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}; {}", self.what, self.said.trim_end_matches('.'), self.next)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,18 +100,6 @@ mod tests {
     fn refused(code: u16, message: &str) -> Error {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
         Error::of("list ModuleDeployments", kube::Error::Api(Box::new(status)))
-    }
-
-    #[test]
-    fn an_error_says_what_to_do_next() {
-        let forbidden =
-            refused(403, "moduledeployments.koupleless.io is forbidden: User \"eve\" cannot list").to_string();
-        assert!(forbidden.starts_with("cannot list ModuleDeployments: moduledeployments.koupleless.io is forbidden"));
-        assert!(forbidden.ends_with("docs/kubectl-module.md lists what each verb needs"));
-        let missing = refused(404, "404 page not found").to_string();
-        assert!(missing.contains("the CRDs are not installed here"), "{missing}");
-        assert!(refused(422, "spec.replicas: too small.").to_string().contains("too small; correct the value"));
-        assert!(refused(400, "found '=', expected: ','").to_string().ends_with("correct the value"));
     }
 
     #[test]

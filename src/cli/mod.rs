@@ -10,8 +10,9 @@
 //!          cluster (the API)                         output: what is shown -> text, JSON, YAML
 //! ```
 //!
-//! `view`, `change` and `output` are pure, and hold all decisions; so are `validate`, `create`, `migrate`, `bundle` and `complete`, the
-//! cores of the verbs of those names. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! `view`, `change` and `output` are pure, and hold all decisions; so are `validate`, `create`, `migrate`, `bundle` and
+//! `complete`, the cores of the verbs of those names, and `diagnosis` and `hint`: what is said where something goes wrong, and what
+//! to do then. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 pub mod args;
 pub mod bundle;
@@ -19,7 +20,9 @@ pub mod change;
 pub mod cluster;
 pub mod complete;
 pub mod create;
+pub mod diagnosis;
 pub mod error;
+pub mod hint;
 pub mod manifest;
 pub mod migrate;
 pub mod output;
@@ -31,6 +34,7 @@ use std::io::{IsTerminal, Write};
 
 use args::{Cli, Verb};
 use error::Error;
+use hint::Chosen;
 use output::{Look, Tone};
 
 /// Runs one command and gives its exit code. What it prints goes to standard output, what went wrong to standard error.
@@ -51,6 +55,7 @@ pub async fn run(cli: Cli) -> u8 {
         Verb::SetVersion(args) => verbs::set_version::run(global, args).await,
         Verb::Scale(args) => verbs::scale::run(global, args).await,
         Verb::Restart(args) => verbs::pause::restart(global, args).await,
+        Verb::Retry(args) => verbs::pause::retry(global, args).await,
         Verb::Validate(args) => verbs::validate::run(args),
         Verb::Create(args) => verbs::create::run(global, args),
         Verb::Migrate(args) => verbs::migrate::run(global, args).await,
@@ -62,11 +67,16 @@ pub async fn run(cli: Cli) -> u8 {
         Ok(()) => 0,
         // Who closed the pipe, as `head` does, has seen enough.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
-        Err(error) => {
+        Err(mut error) => {
+            let code = error.exit_code();
+            if let Error::Unreachable { server, .. } = &mut error {
+                *server = cluster::server(global).await;
+            }
+            let error = Chosen::of(global).repeat(&error.to_string(), None);
             let look = Look::of(std::io::stderr().is_terminal(), false, None);
             // Where nobody hears of it, the exit code says it still.
             let _ = writeln!(std::io::stderr(), "{} {error}", look.paint(Tone::Bad, "error:"));
-            error.exit_code()
+            code
         }
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::api::keys;
 
 /// Longest label value and longest name part of a label key (Kubernetes, "Labels and Selectors").
-const LABEL_MAX: usize = 63;
+pub const LABEL_MAX: usize = 63;
 /// Longest object name (DNS-1123 subdomain).
 const NAME_MAX: usize = 253;
 /// Longest Service name (DNS-1035 label).

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::alive;
+use super::{alive, unseen};
 use crate::{
     api::{ModuleDeployment, ModuleReplicaSet, keys::annotation},
     cli::view::standing::{is_observed, release},
@@ -40,7 +40,7 @@ pub fn plan_abort(deployment: &ModuleDeployment, sets: &[&ModuleReplicaSet], now
     alive(deployment)?;
     let name = deployment.name_any();
     if !is_observed(deployment) {
-        return Err(format!("the operator has not looked at the last change of {name} yet; try again in a moment"));
+        return Err(unseen(&name));
     }
     let told = release(deployment).cloned().unwrap_or_default();
     let is = |progress: Progress| told.progress.as_deref() == Some(progress.as_str());

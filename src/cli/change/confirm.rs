@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::alive;
+use super::{alive, unseen};
 use crate::{
     api::{ModuleDeployment, ModuleReplicaSet, keys::annotation},
     cli::view::standing::{is_observed, release},
@@ -49,7 +49,7 @@ pub fn plan_confirm(
     let name = deployment.name_any();
     let told = release(deployment).cloned().unwrap_or_default();
     if !is_observed(deployment) {
-        return Err(format!("the operator has not looked at the last change of {name} yet; try again in a moment"));
+        return Err(unseen(&name));
     }
     let (batch, batches) = (told.current_batch.unwrap_or(0), told.real_batch_count.unwrap_or(0));
     let progress = told.progress.as_deref().unwrap_or_default();
@@ -90,7 +90,9 @@ fn instead(deployment: &ModuleDeployment, progress: &str, batch: i32, batches: i
             "batch {batch} of {batches} is under way; `kubectl module status {name} --watch` shows when it waits"
         ),
         "Completed" => "its release is complete".to_owned(),
-        "Aborted" => "its release was rolled back; correct the template to try again".to_owned(),
+        "Aborted" => format!(
+            "its release was given up; `kubectl module set-version {name} VERSION` or `kubectl module retry {name}` tries again"
+        ),
         _ => format!("nothing could begin yet; `kubectl module status {name}` says why"),
     }
 }

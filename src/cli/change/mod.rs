@@ -12,10 +12,12 @@ mod version;
 
 use serde_json::Value;
 
+use super::view::standing::OPERATOR;
+
 pub use abort::{Abort, plan_abort};
 pub use confirm::{Confirm, plan_confirm};
 pub use scale::plan_replicas;
-pub use spec::{plan_pause, plan_restart, plan_resume};
+pub use spec::{plan_pause, plan_restart, plan_resume, plan_retry};
 pub use undo::{Back, plan_undo};
 pub use version::plan_version;
 
@@ -52,6 +54,13 @@ fn alive(deployment: &crate::api::ModuleDeployment) -> Result<(), String> {
         Some(_) => Err(format!("{name} is being deleted; wait for its end and create it again")),
         None => Ok(()),
     }
+}
+
+/// The operator is slow, or isn't there.
+fn unseen(name: &str) -> String {
+    format!(
+        "the operator has not looked at the last change of {name} yet; try again, and see whether it runs: {OPERATOR}"
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::{ModuleDeployment, keys::annotation},
+    cli::view::standing::OPERATOR,
     domain::replicas::PEER,
 };
 
@@ -23,7 +24,7 @@ pub fn plan_replicas(
         return Err(format!(
             "{name} is in peer mode (spec.replicas is -1): one instance on every base pod, and the operator puts a scale back; \
              scale the base Deployment {} instead, or leave peer mode: \
-             kubectl patch mddeploy {name} --type merge -p '{{\"spec\":{{\"replicas\":{replicas}}}}}'",
+             `kubectl patch mddeploy {name} --type merge -p '{{\"spec\":{{\"replicas\":{replicas}}}}}'`",
             spec.base_deployment_name
         ));
     }
@@ -32,7 +33,7 @@ pub fn plan_replicas(
     if baseline != Some(wanted.as_str()) {
         return Err(format!(
             "the operator has not taken over spec.replicas ({wanted}) of {name} yet, and would put a scale back; \
-             try again in a moment, and see whether the operator runs"
+             try again, and see whether the operator runs: {OPERATOR}"
         ));
     }
     let now = spec.scale_replicas.and_then(|count| u32::try_from(count).ok());

@@ -148,6 +148,18 @@ fn a_batch_is_confirmed_by_its_number() {
 }
 
 #[test]
+fn only_a_release_that_was_given_up_is_tried_again() {
+    let given_up = plan_retry(&object(progress("Aborted", 1)), "t").expect("it was given up");
+    let Change::Patch { patch, done, .. } = given_up else { panic!("{given_up:?}") };
+    assert_eq!(patch["spec"]["template"]["metadata"]["annotations"]["koupleless.io/restartedAt"], "t");
+    assert!(done.starts_with("tries version ") && done.ends_with(" again"), "{done}");
+    for other in ["Completed", "Executing", "WaitingForConfirmation"] {
+        let why = plan_retry(&object(progress(other, 1)), "t").expect_err("nothing was given up");
+        assert!(why.contains("no release of hello was given up"), "{other}: {why}");
+    }
+}
+
+#[test]
 fn where_nothing_waits_the_refusal_says_what_it_does_instead() {
     let mut gray = progress("Paused", 1);
     gray["status"]["releaseStatus"]["nextReconcileTime"] = json!("2026-11-25T12:00:00Z");
@@ -156,7 +168,7 @@ fn where_nothing_waits_the_refusal_says_what_it_does_instead() {
     for (change, part) in [
         (progress("Executing", 1), "batch 1 of 3 is under way"),
         (progress("Completed", 3), "its release is complete"),
-        (progress("Aborted", 1), "was rolled back"),
+        (progress("Aborted", 1), "was given up; `kubectl module set-version hello VERSION`"),
         (progress("Init", 0), "nothing could begin yet"),
         (gray, "follows by itself at 2026-11-25T12:00:00Z"),
         (held, "kubectl module resume hello"),

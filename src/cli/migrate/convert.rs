@@ -114,7 +114,7 @@ pub fn remarks(old: &Value) -> Vec<String> {
         ("/spec/operationStrategy/grayTime", "grayTime is written grayTimeBetweenBatchSeconds"),
         (
             "/spec/currentGroupConfirmation",
-            "currentGroupConfirmation is dropped: `kubectl module confirm` is in its place",
+            "currentGroupConfirmation is dropped: `kubectl module confirm NAME` is in its place",
         ),
     ] {
         if at(pointer).is_some() {

@@ -79,7 +79,9 @@ fn deployment(rows: &mut Vec<Row>, seen: &Seen, object: &Value, mend: &[Mend]) {
     }
     if matches!(progress, "Paused" | "WaitingForConfirmation") {
         let batch = object.pointer("/status/releaseStatus/currentBatch").and_then(Value::as_i64).unwrap_or(0);
-        say(format!("paused in batch {batch}"), "the operator waits for `kubectl module confirm`, as V1 did");
+        let name = text(object, "/metadata/name");
+        let does = format!("the operator waits for `kubectl module confirm {name}`, as V1 did");
+        say(format!("paused in batch {batch}"), &does);
     }
     let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
     let running = i64::try_from(modules.len() - old).unwrap_or(i64::MAX);

@@ -28,9 +28,17 @@ pub fn erase(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("{ESCAPE}[{lines}A\r{ESCAPE}[J") }
 }
 
+/// What empties the terminal.
+pub fn clear() -> &'static str {
+    "\u{1b}[2J\u{1b}[H"
+}
+
 /// The line, or as much of it as fits with an ellipsis.
 pub fn elided(line: &str, width: usize) -> String {
-    if shortened(line, width) == line { line.to_owned() } else { shortened(line, width.saturating_sub(1)) + "…" }
+    if shortened(line, width) == line {
+        return line.to_owned();
+    }
+    shortened(line, width.saturating_sub(1)).trim_end_matches('…').to_owned() + "…"
 }
 
 /// At most `width` columns of a line; colours count nothing and end with it.

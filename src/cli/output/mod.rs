@@ -9,9 +9,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub use age::{ago, human};
-pub use frame::{erase, fit};
+pub use frame::{clear, erase, fit};
 pub use look::{Look, Tone};
-pub use table::{Cell, Table};
+pub use table::{Cell, Table, middle};
 
 /// `-o` of verbs that show something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

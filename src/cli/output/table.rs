@@ -1,7 +1,8 @@
 //! Tables aligned as kubectl's: upper-case headers, three spaces between columns.
 //!
 //! Widths are those of a terminal: a Chinese character takes two columns, a colour none. Where the terminal is too
-//! narrow the last column, which holds sentences, is cut with an ellipsis; where that isn't enough all lines end at its edge,
+//! narrow the last column, which holds sentences, is cut with an ellipsis; where that isn't enough the widest columns, which hold
+//! names, lose their middle, because names differ at their ends; and where that isn't enough either all lines end at the edge,
 //! because a table or a tree that wraps can't be read. What isn't for a terminal is never cut.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -10,8 +11,13 @@ use super::{Look, Tone, frame::elided};
 
 /// Between two columns.
 const GAP: usize = 3;
-/// The last column is never cut below this; on a terminal that narrow the lines are.
+/// So much of the last column is worth shortening names that are long.
 const LEAST: usize = 12;
+/// A name is long.
+const LONG: usize = 24;
+
+/// No column is shortened below this.
+const NARROWEST: usize = 16;
 
 /// One field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,10 +80,13 @@ impl Table {
         let headers: Vec<Cell> = self.headers.iter().map(|header| Cell::from(*header)).collect();
         let all = || std::iter::once(&headers).chain(&self.rows);
         let columns = self.headers.len();
-        let widths: Vec<usize> =
+        let mut widths: Vec<usize> =
             (0..columns).map(|at| all().map(|row| row[at].text.width()).max().unwrap_or(0)).collect();
+        if let Some(width) = look.width {
+            shrink(&mut widths, width);
+        }
         let before: usize = widths.iter().take(columns.saturating_sub(1)).map(|width| width + GAP).sum();
-        let last = look.width.map(|width| width.saturating_sub(before).max(LEAST));
+        let last = look.width.map(|width| width.saturating_sub(before).max(1));
         let mut text = String::new();
         for row in all() {
             let line = line(row, &widths, last, look);
@@ -96,12 +105,48 @@ fn line(row: &[Cell], widths: &[usize], last: Option<usize>, look: &Look) -> Str
             let shown = last.map_or_else(|| cell.text.clone(), |room| cut(&cell.text, room));
             line.push_str(&look.paint(cell.tone, &shown));
         } else {
-            line.push_str(&look.paint(cell.tone, &cell.text));
-            let gap = if at + 1 == end { 0 } else { widths[at] - cell.text.width() + GAP };
+            let shown = middle(&cell.text, widths[at]);
+            let gap = if at + 1 == end { 0 } else { widths[at] - shown.width() + GAP };
+            line.push_str(&look.paint(cell.tone, &shown));
             line.push_str(&" ".repeat(gap));
         }
     }
     line
+}
+
+/// Takes columns but the last off the widest ones: of long names for the beginning of a sentence, and more until all fit.
+fn shrink(widths: &mut [usize], width: usize) {
+    let Some((last, names)) = widths.split_last_mut() else { return };
+    let room = width.saturating_sub(names.len() * GAP);
+    for (last, narrowest) in [((*last).min(LEAST), LONG), ((*last).min(1), NARROWEST)] {
+        while names.iter().sum::<usize>() + last > room {
+            let Some(widest) = names.iter_mut().max().filter(|widest| **widest > narrowest) else { break };
+            *widest -= 1;
+        }
+    }
+}
+
+/// At most `room` columns of the text: what a tree draws before it, and both of its ends, where it is longer.
+pub fn middle(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let name = text.trim_start_matches(['│', '├', '└', '─', ' ']);
+    let stem = &text[..text.len() - name.len()];
+    let ends = room.saturating_sub(stem.width() + 1);
+    let tail: String = within(name.chars().rev(), ends / 2).into_iter().rev().collect();
+    let head: String = within(name.chars(), ends - tail.width()).into_iter().collect();
+    format!("{stem}{head}…{tail}")
+}
+
+/// As many characters as `room` columns take.
+fn within(text: impl Iterator<Item = char>, room: usize) -> Vec<char> {
+    let mut used = 0;
+    text.take_while(|c| {
+        used += c.width().unwrap_or(0);
+        used <= room
+    })
+    .collect()
 }
 
 /// At most `room` columns of the text.
@@ -153,8 +198,24 @@ mod tests {
         let text = table(&rows).render(&narrow);
         assert_eq!(text.lines().nth(1), Some("a-name-that-is-long   5m    the agent does not an…"));
         let tiny = table(&rows).render(&Look { colour: false, width: Some(10) });
-        assert_eq!(tiny.lines().nth(1), Some("a-name-th…"));
+        assert_eq!(tiny.lines().nth(1), Some("a-name-t…"));
         assert!(table(&rows).render(&Look::default()).contains("for a while"));
+    }
+
+    #[test]
+    fn a_long_name_loses_its_middle_and_hides_no_other_column() {
+        let long = format!("orders-{}-7d9fcb-x2x4k", "of-a-team-with-a-long-name".repeat(2));
+        for (width, row) in [
+            (60, "orders-of-a-team-wi…-name-7d9fcb-x2x4k   5m     it does not…"),
+            (40, "orders-of-a-…d9fcb-x2x4k   5m     it do…"),
+        ] {
+            let text = table(&[[&long, "5m", "it does not answer"], ["a", "120d", ""]])
+                .render(&Look { colour: false, width: Some(width) });
+            assert_eq!(text.lines().nth(1), Some(row), "{width}");
+        }
+        assert_eq!(middle("│  ├─ base-7d9fcb-x2x4k", 16), "│  ├─ base-…2x4k");
+        assert_eq!(middle("订单订单订单", 7), "订单…单");
+        assert_eq!(middle("abc", 3), "abc");
     }
 
     #[test]

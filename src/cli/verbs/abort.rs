@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The last completed revision comes back at once, neither batched nor confirmed; the spec stays as it is, and any change of
-spec.template tries again. `kubectl module undo` changes the spec instead.")]
+spec.template tries again. `kubectl module undo NAME` changes the spec instead.")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,
@@ -27,7 +27,7 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
     let cluster = Cluster::connect(global).await?;
     let writer = Writer::new(&cluster, &args.targets.changing);
     let writer = &writer;
-    each(&args.targets.names, |name| async move { abort(writer, &name).await }).await
+    each(&cluster, &args.targets, |name| async move { abort(writer, &name).await }).await
 }
 
 async fn abort(writer: &Writer<'_>, name: &str) -> Result<(), Error> {

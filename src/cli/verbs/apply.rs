@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use kube::{
-    Api, Resource,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    Api, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams, ValidationDirective},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -48,11 +48,35 @@ pub struct Changing {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Targets {
     /// Names of ModuleDeployments; `mddeploy/NAME` will do
-    #[arg(value_name = "NAME", required = true, value_parser = deployment_name)]
-    pub names: Vec<String>,
+    #[arg(value_name = "NAME", required_unless_present = "selector", value_parser = deployment_name)]
+    names: Vec<String>,
+    /// Those with these labels, such as team=a,tier!=web, instead of names
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
+    selector: Option<String>,
     /// How it is done.
     #[command(flatten)]
     pub changing: Changing,
+}
+
+impl Targets {
+    /// The names that are meant, of which there is at least one.
+    async fn names(&self, cluster: &Cluster) -> Result<Vec<String>, Error> {
+        let Some(selector) = self.selector.as_deref() else { return Ok(self.names.clone()) };
+        let found: Vec<ModuleDeployment> = cluster.list(Some(&cluster.namespace), Some(selector)).await?;
+        if found.is_empty() {
+            return Err(nothing_matches(cluster, selector));
+        }
+        Ok(found.iter().map(ResourceExt::name_any).collect())
+    }
+}
+
+/// A selector that was mistyped isn't a success.
+pub fn nothing_matches(cluster: &Cluster, selector: &str) -> Error {
+    Error::Refused(format!(
+        "no ModuleDeployment in namespace {} has the labels {selector}; \
+         `kubectl get moduledeployments --show-labels` shows theirs",
+        cluster.namespace
+    ))
 }
 
 /// `--dry-run`.
@@ -141,7 +165,9 @@ impl<'a> Writer<'a> {
     /// How patches are sent.
     pub fn params(&self) -> PatchParams {
         let dry_run = self.changing.dry_run == DryRun::Server;
-        PatchParams { dry_run, field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+        // A field that an older CRD doesn't have would be dropped, and the change with it.
+        let field_validation = Some(ValidationDirective::Strict);
+        PatchParams { dry_run, field_manager: Some(MANAGER.to_owned()), field_validation, ..PatchParams::default() }
     }
 
     /// The object as it is, with every field.
@@ -160,7 +186,7 @@ impl<'a> Writer<'a> {
     /// Says what was done, in the way that was asked for.
     pub fn report<K: Kind>(&self, name: &str, object: &Value, done: &str, notes: &[String]) -> Result<(), Error> {
         for note in notes {
-            remark(&format!("note: {note}"));
+            remark(&self.cluster.chosen.repeat(&format!("note: {note}"), None));
         }
         let who = output::name(&K::kind(&()), name);
         match self.changing.output {
@@ -182,17 +208,17 @@ pub trait Kind: Resource<DynamicType = ()> {}
 impl Kind for ModuleDeployment {}
 impl Kind for ModuleReplicaSet {}
 
-/// Calls `act` for each name; goes on after a failure, which is the command's in the end.
-pub async fn each<F>(names: &[String], act: impl Fn(String) -> F) -> Result<(), Error>
+/// Calls `act` for each target; goes on after a failure, which is the command's in the end.
+pub async fn each<F>(cluster: &Cluster, targets: &Targets, act: impl Fn(String) -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<(), Error>>,
 {
     let mut failed = None;
-    for name in names {
-        if let Err(error) = act(name.clone()).await {
+    for name in targets.names(cluster).await? {
+        if let Err(error) = act(name).await {
             // The last one is said at the end, like any error.
             if let Some(former) = failed.replace(error) {
-                remark(&format!("error: {former}"));
+                remark(&cluster.chosen.repeat(&format!("error: {former}"), None));
             }
         }
     }
@@ -231,8 +257,9 @@ fn value(object: &DynamicObject) -> Result<Value, Error> {
 
 /// The object as its type.
 pub fn typed<K: DeserializeOwned>(value: &Value) -> Result<K, Error> {
-    serde_json::from_value(value.clone())
-        .map_err(|error| Error::Unreachable { what: "read the object".to_owned(), why: error.to_string() })
+    serde_json::from_value(value.clone()).map_err(|error| {
+        Error::Refused(format!("the object can't be read: {error}; its CRD is of another release than this tool"))
+    })
 }
 
 /// A merge patch of nothing but what identifies the object that was looked at, for subresources.

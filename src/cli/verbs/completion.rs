@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::CommandFactory;
-use clap_complete::Shell;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::ListParams};
 
@@ -12,7 +11,7 @@ use crate::{
     api::ModuleDeployment,
     cli::{
         args::{Cli, Global},
-        cluster::Cluster,
+        cluster::{self, Cluster},
         complete::{self, Answer, Wants},
         error::Error,
     },
@@ -26,10 +25,12 @@ const NAMES: u32 = 500;
 /// Options of `completion`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Completes `kubectl-module`. `kubectl module` is completed by kubectl itself, if kubectl_complete-module is in PATH too.
+Completes `kubectl-module`, with the names that the cluster has. `kubectl module` is completed by kubectl itself, if
+kubectl_complete-module is in PATH too.
 
 Examples:
   source <(kubectl module completion bash)
+  kubectl module completion zsh > \"${fpath[1]}/_kubectl-module\"
   kubectl module completion fish > ~/.config/fish/completions/kubectl-module.fish")]
 pub struct Args {
     /// The shell
@@ -53,24 +54,18 @@ pub struct Words {
 
 /// Prints the script.
 pub fn run(args: &Args) -> Result<(), Error> {
-    let shell = match args.shell {
-        Known::Bash => Shell::Bash,
-        Known::Zsh => Shell::Zsh,
-        Known::Fish => Shell::Fish,
-    };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "kubectl-module", &mut script);
-    Stdout::new().print(&String::from_utf8_lossy(&script))
+    Stdout::new().print(match args.shell {
+        Known::Bash => include_str!("../completion/bash"),
+        Known::Zsh => include_str!("../completion/zsh"),
+        Known::Fish => include_str!("../completion/fish"),
+    })
 }
 
 /// Prints what may stand in the place of the last word. A cluster that doesn't answer has no names.
 pub async fn answer(args: &Words) -> Result<(), Error> {
     let mut answer = complete::answer(&Cli::command(), &args.words);
-    let last = args.words.last().map(String::as_str).unwrap_or_default();
     if let Ok(Ok(names)) = tokio::time::timeout(PATIENCE, names(&answer)).await {
-        answer
-            .candidates
-            .extend(names.into_iter().filter(|name| name.starts_with(last)).map(|name| (name, String::new())));
+        answer.add(names);
     }
     Stdout::new().print(&complete::text(&answer))
 }
@@ -83,11 +78,13 @@ async fn names(answer: &Answer) -> Result<Vec<String>, Error> {
         cluster: option("cluster"),
         user: option("user"),
         impersonate: option("as"),
+        impersonate_group: option("as-group").into_iter().collect(),
         kubeconfig: option("kubeconfig").map(Into::into),
         request_timeout: PATIENCE,
     };
     let params = ListParams::default().limit(NAMES);
     let failed = |error| Error::of("list names", error);
+    let known = || cluster::kubeconfig(&global).map_err(|error| Error::Usage(error.to_string()));
     match answer.wants {
         Wants::Deployments => {
             let cluster = Cluster::connect(&global).await?;
@@ -98,6 +95,9 @@ async fn names(answer: &Answer) -> Result<Vec<String>, Error> {
             let api: Api<Namespace> = Api::all(Cluster::connect(&global).await?.client);
             Ok(api.list_metadata(&params).await.map_err(failed)?.items.iter().map(ResourceExt::name_any).collect())
         }
+        Wants::Contexts => Ok(known()?.contexts.into_iter().map(|one| one.name).collect()),
+        Wants::Clusters => Ok(known()?.clusters.into_iter().map(|one| one.name).collect()),
+        Wants::Users => Ok(known()?.auth_infos.into_iter().map(|one| one.name).collect()),
         Wants::Nothing | Wants::Files => Ok(Vec::new()),
     }
 }

@@ -37,7 +37,7 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
     let cluster = Cluster::connect(global).await?;
     let writer = Writer::new(&cluster, &args.targets.changing);
     let writer = &writer;
-    each(&args.targets.names, |name| async move { confirm(writer, &name, args.all).await }).await
+    each(&cluster, &args.targets, |name| async move { confirm(writer, &name, args.all).await }).await
 }
 
 async fn confirm(writer: &Writer<'_>, name: &str, all: bool) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! `history` and `diff`: what the revisions are.
 
+use kube::ResourceExt;
+
 use super::{Stdout, apply::sets, read, stdout::remark};
 use crate::{
     api::ModuleReplicaSet,
@@ -18,11 +20,11 @@ pub struct Args {
     /// The ModuleDeployment's name
     #[arg(value_name = "NAME", value_parser = deployment_name)]
     name: String,
-    /// Show this revision whole
+    /// Show this revision whole: its template, or with -o json|yaml the ModuleReplicaSet
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
     /// How it is shown
-    #[arg(short, long, value_enum, default_value_t, conflicts_with = "revision")]
+    #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
 
@@ -34,7 +36,13 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
     if let Some(revision) = args.revision {
         let found = sets(&cluster, &deployment).await?;
         let found: Vec<&ModuleReplicaSet> = found.iter().collect();
-        return out.print(&diff::document(&found, &args.name, revision).map_err(Error::Refused)?);
+        let set = history::find(&found, &args.name, revision).map_err(Error::Refused)?;
+        return match args.output {
+            Format::Json => out.print_json(set),
+            Format::Yaml => out.print_yaml(set),
+            Format::Name => out.print(&format!("{}\n", output::name("ModuleReplicaSet", &set.name_any()))),
+            Format::Table | Format::Wide => out.print(&diff::of_set(set)),
+        };
     }
     let namespace = cluster.namespace.clone();
     let observed = read::without_pods(&cluster, Some(&namespace), vec![deployment]).await?;

@@ -85,7 +85,8 @@ async fn module(cluster: &Cluster, name: &str) -> Result<(), Error> {
     };
     let told = events::told(&read::events(cluster, Some(&cluster.namespace)).await?);
     let (out, now) = (Stdout::new(), cluster::now());
-    let trouble = why::of_module(&Observed::default(), &found, &told, now);
+    let observed = Observed { chosen: cluster.chosen.clone(), ..Observed::default() };
+    let trouble = why::of_module(&observed, &found, &told, now);
     out.print(&why::render(&found.name_any(), &trouble.into_iter().collect::<Vec<_>>(), &out.look, now))
 }
 

@@ -9,6 +9,7 @@ pub mod confirm;
 pub mod create;
 pub mod get;
 pub mod history;
+mod leaders;
 pub mod logs_why;
 pub mod migrate;
 mod objects;

@@ -1,4 +1,4 @@
-//! `pause`, `resume` and `restart`: one field each.
+//! `pause`, `resume`, `restart` and `retry`: one field each.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::{
     api::ModuleDeployment,
     cli::{
         args::Global,
-        change::{Decision, plan_pause, plan_restart, plan_resume},
+        change::{Decision, plan_pause, plan_restart, plan_resume, plan_retry},
         cluster::Cluster,
         error::Error,
     },
@@ -17,7 +17,7 @@ async fn change(global: &Global, args: &Targets, plan: impl Fn(&ModuleDeployment
     let cluster = Cluster::connect(global).await?;
     let writer = Writer::new(&cluster, &args.changing);
     let (writer, plan) = (&writer, &plan);
-    each(&args.names, |name| async move { writer.change(&name, plan).await }).await
+    each(&cluster, args, |name| async move { writer.change(&name, plan).await }).await
 }
 
 /// Holds releases.
@@ -32,7 +32,17 @@ pub async fn resume(global: &Global, args: &Targets) -> Result<(), Error> {
 
 /// Installs the same version anew.
 pub async fn restart(global: &Global, args: &Targets) -> Result<(), Error> {
-    // With its fraction, so that two orders within a second are two.
-    let token = Timestamp::now().to_string();
+    let token = token();
     change(global, args, |deployment| plan_restart(deployment, &token)).await
+}
+
+/// Begins a release anew that was given up.
+pub async fn retry(global: &Global, args: &Targets) -> Result<(), Error> {
+    let token = token();
+    change(global, args, |deployment| plan_retry(deployment, &token)).await
+}
+
+/// The time, with its fraction, so that two orders within a second are two.
+fn token() -> String {
+    Timestamp::now().to_string()
 }

@@ -27,7 +27,7 @@ pub async fn around(
     deployments: Vec<ModuleDeployment>,
 ) -> Result<Observed, Error> {
     if deployments.is_empty() {
-        return Ok(Observed { pods: Some(vec![]), ..Observed::default() });
+        return Ok(Observed { pods: Some(vec![]), chosen: cluster.chosen.clone(), ..Observed::default() });
     }
     let own = |name: &str| format!("{}={}", label::MODULE_DEPLOYMENT, names::label_safe(name));
     let selector = match deployments.as_slice() {
@@ -37,7 +37,8 @@ pub async fn around(
     let sets: Vec<ModuleReplicaSet> = cluster.list(namespace, selector.as_deref()).await?;
     let modules: Vec<Module> = cluster.list(namespace, selector.as_deref()).await?;
     let pods = pods(cluster, &sets).await?;
-    Ok(Observed { deployments, sets, modules, pods })
+    let chosen = cluster.chosen.everywhere(namespace.is_none());
+    Ok(Observed { deployments, sets, modules, pods, chosen })
 }
 
 /// As [`around`], without the pods.
@@ -48,7 +49,8 @@ pub async fn without_pods(
 ) -> Result<Observed, Error> {
     let sets: Vec<ModuleReplicaSet> = cluster.list(namespace, None).await?;
     let modules: Vec<Module> = cluster.list(namespace, None).await?;
-    Ok(Observed { deployments, sets, modules, pods: None })
+    let chosen = cluster.chosen.everywhere(namespace.is_none());
+    Ok(Observed { deployments, sets, modules, pods: None, chosen })
 }
 
 /// The bases of some deployments, and all Modules: what else is on a base is of interest too.

@@ -7,12 +7,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Stdout, read, stdout::remark};
+use super::{Stdout, apply::nothing_matches, read, stdout::remark};
 use crate::cli::{
     args::{self, Global, Selection},
     cluster::{self, Cluster},
     error::Error,
-    output::{erase, fit},
+    output::{clear, erase, fit},
     view::{
         Observed,
         events::{self, Told},
@@ -31,7 +31,7 @@ const PATIENCE: u32 = 30;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit code, as of `kubectl rollout status`: 0 if the release is complete or, without --watch, still under way; 1 if it failed
-(deadline exceeded, rolled back, invalid spec, being deleted) or --timeout passed.
+(deadline exceeded, rolled back, invalid spec, being deleted), --timeout passed, or --watch has nothing to watch.
 
 Examples:
   kubectl module status hello --watch --timeout 10m    in a pipeline: wait for the end of the release
@@ -45,10 +45,16 @@ pub struct Args {
     /// Give up watching after this time; 0: never
     #[arg(long, value_name = "DURATION", value_parser = args::duration, default_value = "0")]
     timeout: Duration,
+    /// Fail where another revision than this one is asked for by now; of one ModuleDeployment
+    #[arg(long, value_name = "NUMBER", requires = "names", value_parser = clap::value_parser!(u64).range(1..))]
+    revision: Option<u64>,
 }
 
 /// Looks and shows.
 pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
+    if args.revision.is_some() && args.selection.names.len() > 1 {
+        return Err(Error::Usage("--revision is of one ModuleDeployment; name only one".to_owned()));
+    }
     let cluster = Cluster::connect(global).await?;
     let mut show = Show::new(Stdout::new(), args.watch);
     let give_up = (!args.timeout.is_zero()).then(|| Instant::now() + args.timeout);
@@ -57,27 +63,63 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Error> {
     loop {
         match look(&cluster, &args.selection).await {
             Ok((observed, told)) => {
+                let trees = trees(&observed).items;
+                if args.watch && trees.is_empty() {
+                    return Err(nothing(&cluster, args, seen));
+                }
                 failures = 0;
                 seen = true;
-                let trees = trees(&observed).items;
                 show.show(&observed, &trees, &told)?;
-                if let Some(end) = end(&trees, args.watch) {
+                if let Some(end) = other_revision(&trees, args.revision).or_else(|| end(&trees, args.watch)) {
                     show.finish(&observed, &told)?;
                     return end;
                 }
             }
+            Err(Error::NotFound { name, namespace, .. }) if seen => {
+                return Err(Error::Refused(format!(
+                    "{name} in namespace {namespace} was deleted while it was watched"
+                )));
+            }
             // The first look tells of wrong names and rights; later ones may meet a restart of the API server.
             Err(error) if !seen || !args.watch || failures >= PATIENCE || !is_passing(&error) => return Err(error),
-            Err(_) => failures += 1,
+            Err(error) => {
+                failures += 1;
+                show.interrupted(failures, &error)?;
+            }
         }
         if give_up.is_some_and(|at| Instant::now() + POLL > at) {
             return Err(Error::Timeout(format!(
-                "not complete within {} s; the release goes on, `kubectl module status` shows how",
-                args.timeout.as_secs()
+                "not complete within {} s; the release goes on, `{}` shows how",
+                args.timeout.as_secs(),
+                once_more(&args.selection)
             )));
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// There is nothing to wait for: a name that was mistyped in a pipeline isn't a success.
+fn nothing(cluster: &Cluster, args: &Args, seen: bool) -> Error {
+    match (&args.selection.selector, cluster.scope(&args.selection)) {
+        _ if seen => Error::Refused("all of them were deleted while they were watched".to_owned()),
+        (Some(selector), Some(_)) => nothing_matches(cluster, selector),
+        _ => Error::Refused("there is no ModuleDeployment to watch".to_owned()),
+    }
+}
+
+/// The command that shows the same once.
+fn once_more(selection: &Selection) -> String {
+    let mut words = vec!["kubectl module status".to_owned()];
+    words.extend(selection.names.iter().cloned());
+    words.extend(selection.selector.iter().map(|selector| format!("-l {selector}")));
+    words.extend(selection.all_namespaces.then(|| "-A".to_owned()));
+    words.join(" ")
+}
+
+/// How it ends where another revision is asked for by now than the one to wait for.
+fn other_revision(trees: &[Tree], wanted: Option<u64>) -> Option<Result<(), Error>> {
+    let (tree, wanted) = (trees.first()?, wanted?);
+    status::other_revision(tree, wanted).map(|sentence| Err(Error::Refused(sentence)))
 }
 
 async fn look(cluster: &Cluster, selection: &Selection) -> Result<(Observed, Vec<Told>), Error> {
@@ -108,8 +150,9 @@ struct Show {
     live: bool,
     /// As a log.
     log: bool,
-    /// Lines of the last drawing.
+    /// Lines of the last drawing, and the terminal's size at that time.
     drawn: usize,
+    size: (usize, usize),
     /// The last line of each deployment.
     lines: BTreeMap<(String, String), String>,
     /// The Events that were printed, and those from before the command began.
@@ -119,7 +162,7 @@ struct Show {
 impl Show {
     fn new(out: Stdout, watch: bool) -> Self {
         let live = watch && out.terminal;
-        Self { live, log: watch && !live, out, drawn: 0, lines: BTreeMap::new(), told: None }
+        Self { live, log: watch && !live, out, drawn: 0, size: terminal(), lines: BTreeMap::new(), told: None }
     }
 
     fn show(&mut self, observed: &Observed, trees: &[Tree], told: &[Told]) -> Result<(), Error> {
@@ -128,7 +171,7 @@ impl Show {
         }
         match () {
             () if self.live => {
-                let (width, height) = terminal();
+                let (width, height) = self.resized();
                 let screen = fit(&status::screen(observed, told, &self.out.look, cluster::now()), width, height);
                 let text = erase(self.drawn) + &screen;
                 self.drawn = screen.lines().count();
@@ -137,6 +180,33 @@ impl Show {
             () if self.log => self.print_news(observed, trees, told),
             () => self.out.print(&status::screen(observed, told, &self.out.look, cluster::now())),
         }
+    }
+
+    /// The terminal's size. Where it is another, lines that were drawn may have wrapped, so that all of it is cleared.
+    fn resized(&mut self) -> (usize, usize) {
+        let size = terminal();
+        if std::mem::replace(&mut self.size, size) != size {
+            self.out.look.width = Some(size.0);
+            let _ = self.out.print(clear());
+            self.drawn = 0;
+        }
+        size
+    }
+
+    /// Says that the API server doesn't answer, so that a screen that stands still isn't taken for news.
+    fn interrupted(&mut self, failures: u32, error: &Error) -> Result<(), Error> {
+        let sentence = format!("no news for {failures} looks: {error}");
+        if self.live {
+            let (width, _) = self.resized();
+            let line = fit(&sentence, width, 2);
+            let before = if failures > 1 { erase(1) } else { String::new() };
+            self.drawn += usize::from(failures == 1);
+            return self.out.print(&(before + &line));
+        }
+        if failures == 1 {
+            remark(&sentence);
+        }
+        Ok(())
     }
 
     fn print_news(&mut self, observed: &Observed, trees: &[Tree], told: &[Told]) -> Result<(), Error> {

@@ -18,9 +18,13 @@ const CONTEXT: usize = 3;
 
 /// What a revision is made of, as YAML.
 pub fn document(sets: &[&ModuleReplicaSet], name: &str, revision: u64) -> Result<String, String> {
-    let set = find(sets, name, revision)?;
+    Ok(of_set(find(sets, name, revision)?))
+}
+
+/// What a replica set is made of, as YAML.
+pub fn of_set(set: &ModuleReplicaSet) -> String {
     let base = set.labels().get(label::BASE_DEPLOYMENT).cloned().unwrap_or_default();
-    Ok(yaml(&base, set.spec.template.as_ref()))
+    yaml(&base, set.spec.template.as_ref())
 }
 
 /// What the present spec asks for, in the same form.

@@ -7,6 +7,7 @@ use crate::{
         Module, ModuleDeployment, ModuleReplicaSet,
         keys::{annotation, label},
     },
+    cli::hint::Chosen,
     domain::{deployment::number, names},
     runtime::{index, kinds::BasePod},
 };
@@ -22,6 +23,8 @@ pub struct Observed {
     pub modules: Vec<Module>,
     /// Pods, at least those of the bases; `None` where they may not be read.
     pub pods: Option<Vec<BasePod>>,
+    /// How the cluster was chosen, for commands that are suggested.
+    pub chosen: Chosen,
 }
 
 impl Observed {

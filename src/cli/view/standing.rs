@@ -98,13 +98,22 @@ pub fn standing(deployment: &ModuleDeployment) -> Standing {
         return Standing { word: "Terminating".to_owned(), verdict: Verdict::Failed, because, next: None };
     }
     if !is_observed(deployment) {
-        let message = "the operator has not looked at the last change yet; if it stays so, see whether it runs";
+        let message = "the operator has not looked at the last change yet";
+        let next = format!("if it stays so, the operator doesn't run or is stuck: {OPERATOR} shows it");
         let unseen = Because { reason: NOT_OBSERVED.to_owned(), message: message.to_owned() };
-        return Standing { word: "Unseen".to_owned(), verdict: Verdict::Underway, because: vec![unseen], next: None };
+        return Standing {
+            word: "Unseen".to_owned(),
+            verdict: Verdict::Underway,
+            because: vec![unseen],
+            next: Some(next),
+        };
     }
     let (word, verdict, next) = judge(deployment);
     Standing { word, verdict, next, because }
 }
+
+/// What shows the operator's pods.
+pub const OPERATOR: &str = "`kubectl get pods -A -l app.kubernetes.io/name=module-controller`";
 
 /// The reason of what the operator hasn't looked at. It is this tool's word; the operator's are [`Reason`].
 pub const NOT_OBSERVED: &str = "NotObserved";
@@ -125,8 +134,8 @@ fn judge(deployment: &ModuleDeployment) -> (String, Verdict, Option<String>) {
         }
         ("Aborted", _) => {
             let next = format!(
-                "`kubectl module set-version {name} VERSION` tries another, `kubectl module undo {name}` makes the spec say \
-                 what runs"
+                "`kubectl module set-version {name} VERSION` tries another, `kubectl module retry {name}` the same once more, \
+                 `kubectl module undo {name}` makes the spec say what runs"
             );
             (progress, Verdict::Failed, Some(next))
         }

@@ -4,12 +4,12 @@ use super::{
     Observed, batches,
     events::{self, Told},
     standing::{Because, Verdict},
-    tree::{Tree, trees},
+    tree::{Role, Tree, trees},
     tree_text::phase,
 };
 use crate::{
     api::ModuleDeployment,
-    cli::output::{Cell, Look, Table, Tone, ago},
+    cli::output::{Cell, Look, Table, Tone, ago, middle},
 };
 
 /// How many Events a screen shows.
@@ -37,6 +37,13 @@ pub fn failure(trees: &[Tree]) -> String {
         })
         .collect();
     sentences.join("\n")
+}
+
+/// What to say to who waits for the revision `wanted`, where another one is asked for.
+pub fn other_revision(tree: &Tree, wanted: u64) -> Option<String> {
+    let current = tree.revisions.iter().find(|revision| revision.role == Role::Current)?.number;
+    (current != wanted)
+        .then(|| format!("revision {wanted} of {} is not what it asks for: that is revision {current}", tree.name))
 }
 
 /// What each is called: its name, with its namespace where they are in several.
@@ -102,10 +109,13 @@ fn head(tree: &Tree, name: &str, look: &Look) -> String {
         batches if batches > 1 => format!(", batch {} of {batches}", tree.batch),
         _ => String::new(),
     };
+    // How many are available matters more than a long name's middle.
+    let short = |text: &str| look.width.map_or_else(|| text.to_owned(), |width| middle(text, (width / 3).max(12)));
     let mut text = format!(
-        "{name}  {} {}  {wanted}{} of {} available\n{}{batch}\n",
-        tree.module,
-        tree.version,
+        "{}  {} {}  {wanted}{} of {} available\n{}{batch}\n",
+        short(name),
+        short(&tree.module),
+        short(&tree.version),
         tree.available,
         tree.desired,
         look.paint(standing.tone(), &standing.word),

@@ -167,9 +167,12 @@ fn tree(observed: &Observed, deployment: &ModuleDeployment) -> Tree {
     let wanted = desired(deployment);
     let release = release(deployment).cloned().unwrap_or_default();
     let sets = observed.sets_of(deployment);
+    let namespace = deployment.namespace().unwrap_or_default();
+    let mut standing = standing(deployment);
+    standing.next = standing.next.map(|next| observed.chosen.repeat(&next, Some(&namespace)));
     let asked = release.update_revision.clone().or_else(|| sets.first().map(|set| set.name_any()));
     Tree {
-        namespace: deployment.namespace().unwrap_or_default(),
+        namespace,
         name: deployment.name_any(),
         module: module.name,
         version: module.version,
@@ -182,7 +185,7 @@ fn tree(observed: &Observed, deployment: &ModuleDeployment) -> Tree {
         updated: status.updated_replicas.unwrap_or(0),
         batch: release.current_batch.unwrap_or(0),
         batches: release.real_batch_count.unwrap_or(0),
-        standing: standing(deployment),
+        standing,
         created: deployment.creation_timestamp(),
         revisions: sets.into_iter().map(|set| revision(observed, deployment, set, asked.as_deref())).collect(),
     }

@@ -13,9 +13,10 @@ use super::{
     tree::{Instance, Tree, instance, trees},
 };
 use crate::{
-    api::{Module, ModuleDeployment, reasons::Reason},
+    api::{Module, ModuleDeployment, keys::label, reasons::Reason},
     arklet::wire::is_web_context_clash,
     cli::output::{Look, Tone, ago},
+    domain::names,
 };
 
 /// How many Events are shown of each object, the newest.
@@ -56,7 +57,7 @@ pub fn of_deployment<'a>(
         .map(|because| Trouble {
             what: format!("{}: {}", deployment.name_any(), because.reason),
             told: latest(told, |told| uids.contains(&Some(told.uid.clone())) && told.reason == because.reason),
-            next: advice(&because, &deployment.name_any(), None),
+            next: repeat(observed, deployment, &advice(&because, &Subject::deployment(deployment))),
             because,
         });
     let own: Vec<Trouble<'a>> = own.collect();
@@ -71,7 +72,7 @@ pub fn of_module<'a>(observed: &Observed, module: &Module, told: &'a [Told], now
     Some(Trouble {
         what: title(module, &shown, &because, now),
         told: latest(told, |told| told.uid == uid),
-        next: advice(&because, &module.name_any(), base_name(module).as_deref()),
+        next: repeat(observed, module, &advice(&because, &Subject::module(observed, module))),
         because,
     })
 }
@@ -102,19 +103,53 @@ fn is_trouble(reason: &str) -> bool {
     ) && reason != NOT_OBSERVED
 }
 
-/// What to do about a reason, for `name` (a ModuleDeployment, or a Module on `base`).
-fn advice(because: &Because, name: &str, base: Option<&str>) -> String {
-    let pod = base.unwrap_or("POD");
+/// Its commands, completed.
+fn repeat<K: ResourceExt>(observed: &Observed, about: &K, next: &str) -> String {
+    observed.chosen.repeat(next, about.namespace().as_deref())
+}
+
+/// What an advice is about; a word in capitals where it isn't known.
+struct Subject {
+    /// The ModuleDeployment.
+    deployment: String,
+    /// The Module.
+    module: String,
+    /// The base pod.
+    pod: String,
+}
+
+impl Subject {
+    fn deployment(deployment: &ModuleDeployment) -> Self {
+        Self { deployment: deployment.name_any(), module: "MODULE".to_owned(), pod: "POD".to_owned() }
+    }
+
+    fn module(observed: &Observed, module: &Module) -> Self {
+        let label = module.labels().get(label::MODULE_DEPLOYMENT);
+        let is_its = |name: &String| label == Some(&names::label_safe(name));
+        let known = observed.deployments.iter().map(ResourceExt::name_any).find(is_its);
+        // A long name isn't in a label as it is.
+        let labelled = label.filter(|name| name.len() < names::LABEL_MAX).cloned();
+        Self {
+            deployment: known.or(labelled).unwrap_or_else(|| "NAME".to_owned()),
+            module: module.name_any(),
+            pod: base_name(module).unwrap_or_else(|| "POD".to_owned()),
+        }
+    }
+}
+
+/// What to do about a reason.
+fn advice(because: &Because, subject: &Subject) -> String {
+    let Subject { deployment, module, pod } = subject;
     let Some(reason) = Reason::parse(&because.reason) else { return "see the message".to_owned() };
     match reason {
-        Reason::InstallFailed => about_install(&because.message, pod),
+        Reason::InstallFailed => about_install(&because.message, subject),
         Reason::AgentUnreachable => format!(
             "see whether the base runs (`kubectl describe pod {pod}`) and its agent listens (`kubectl module bases`); a base \
              that hangs is replaced with `kubectl delete pod {pod}`"
         ),
         Reason::DeletionBlocked => format!(
             "delete the pod {pod}, or drop the Module without uninstalling: \
-             `kubectl label module {name} koupleless.io/delete-module-directly=true`"
+             `kubectl label module {module} koupleless.io/delete-module-directly=true`"
         ),
         Reason::UninstallFailed => {
             format!("the operator tries again by itself; `kubectl logs {pod}` says why the base refuses")
@@ -128,7 +163,7 @@ fn advice(because: &Because, name: &str, base: Option<&str>) -> String {
                 .to_owned()
         }
         Reason::Unschedulable | Reason::VirtualNodeMissing => {
-            "the virtual node of the base has to be there and have room: `kubectl get nodes`, `kubectl describe pod`"
+            "the virtual node of the base has to be there and have room: `kubectl get nodes` and `kubectl get pods` show it"
                 .to_owned()
         }
         Reason::InsufficientBases => {
@@ -144,11 +179,12 @@ fn advice(because: &Because, name: &str, base: Option<&str>) -> String {
         Reason::InvalidSpec => "correct the field that the message names".to_owned(),
         Reason::BaseDeploymentNotFound => "create the base Deployment, or correct spec.baseDeploymentName".to_owned(),
         Reason::ProgressDeadlineExceeded => format!(
-            "correct the version with `kubectl module set-version {name} VERSION`, or go back with `kubectl module undo {name}`"
+            "correct the version with `kubectl module set-version {deployment} VERSION`, or go back with \
+             `kubectl module undo {deployment}`"
         ),
         Reason::RolledBack => format!(
-            "correct the version with `kubectl module set-version {name} VERSION`; `kubectl module undo {name}` makes the \
-             spec say what runs"
+            "correct the version with `kubectl module set-version {deployment} VERSION`; `kubectl module undo {deployment}` \
+             makes the spec say what runs"
         ),
         Reason::PortClash | Reason::ForeignService => {
             "correct spec.operationStrategy.serviceStrategy, or remove what the message names".to_owned()
@@ -158,7 +194,8 @@ fn advice(because: &Because, name: &str, base: Option<&str>) -> String {
 }
 
 /// What to do about an install that failed with this message.
-fn about_install(message: &str, pod: &str) -> String {
+fn about_install(message: &str, subject: &Subject) -> String {
+    let Subject { deployment, pod, .. } = subject;
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match () {
         () if is_web_context_clash(message) => {
@@ -167,9 +204,10 @@ fn about_install(message: &str, pod: &str) -> String {
                 .to_owned()
         }
         () if has(&["FileNotFound", "404", "UnknownHost", "Connection refused", "ConnectException"]) => {
-            "see whether the module's URL answers from inside the base (`kubectl module history` shows it), and correct it \
-             with `kubectl module set-version ... --url`"
-                .to_owned()
+            format!(
+                "see whether the module's URL answers from inside the base (`kubectl module history {deployment}` shows it), and \
+                 correct it with `kubectl module set-version {deployment} VERSION --url URL`"
+            )
         }
         () if has(&["Metaspace", "OutOfMemory"]) => {
             "the base has no room left: replace its pod, or raise its JVM's MaxMetaspaceSize; `kubectl module bases` shows \
@@ -178,7 +216,7 @@ fn about_install(message: &str, pod: &str) -> String {
         }
         () => format!(
             "`kubectl logs {pod}` has the whole stack trace; the operator tries again by itself, with growing pauses; a \
-             corrected version goes in with `kubectl module set-version`"
+             corrected version goes in with `kubectl module set-version {deployment} VERSION`"
         ),
     }
 }

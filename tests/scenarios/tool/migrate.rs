@@ -14,7 +14,11 @@ use rig::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{done, run, tool};
+use super::{
+    done,
+    rights::{bind, until_allowed, user},
+    run, tool,
+};
 
 const OLD: &str = "serverless.alipay.com";
 const KINDS: [&str; 3] = ["ModuleDeployment", "ModuleReplicaSet", "Module"];
@@ -165,7 +169,11 @@ fn a_deployment_of_the_former_group_is_converted_and_its_modules_stay_where_they
         let unasked = run(&world, &["migrate", "apply", "--controllers-are-stopped"]).await;
         assert!(!unasked.status.success() && String::from_utf8_lossy(&unasked.stderr).contains("add --yes"));
 
-        done(&world, &APPLY).await;
+        // With the role that is for it, and no other.
+        world.apply_anywhere(include_str!("../../../config/users/migrator.yaml")).await;
+        bind(&world, "movers", ("ClusterRole", "module-migrator"), &user("mover")).await;
+        until_allowed(&world, "mover", None, ("patch", "services")).await;
+        done(&world, &[&APPLY[..], &["--as", "mover"]].concat()).await;
         assert_taken_over(&world, &former, &pods[..2], "hello").await;
 
         assert!(world.base(&pods[2]).list().is_empty(), "nothing came onto the free base");
@@ -216,9 +224,9 @@ fn nothing_is_converted_while_a_controller_runs() {
         let controller = json!({
             "metadata": { "name": "module-deployment-controller-manager" },
             "spec": {
-                "replicas": 1, "selector": { "matchLabels": { "v1": "yes" } },
+                "replicas": 1, "selector": { "matchLabels": { "control-plane": "controller-manager" } },
                 "template": {
-                    "metadata": { "labels": { "v1": "yes" } },
+                    "metadata": { "labels": { "control-plane": "controller-manager" } },
                     "spec": { "containers": [{ "name": "manager", "image": "example/module-controller:1.0.0" }] },
                 },
             },

@@ -1,6 +1,6 @@
 //! The verbs that show and steer releases, as a person runs them, against the running operator.
 
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use rig::{
     arklet_sim::{Behaviour, State},
@@ -12,32 +12,7 @@ use tokio::{
     process::ChildStdout,
 };
 
-use super::{done, run, tool};
-
-/// What a run of the tool gave.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-    }
-
-    /// What it said, if it failed with this code.
-    fn fails(self, code: i32) -> String {
-        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
-        assert!(self.err.starts_with("error: "), "{}", self.err);
-        self.err
-    }
-}
-
-async fn ctl(world: &World, args: &[&str]) -> Ran {
-    Ran::of(run(world, args).await)
-}
+use super::{ctl, done, tool};
 
 /// Reads on until a line says it.
 async fn until_line(lines: &mut Lines<BufReader<ChildStdout>>, part: &str) {

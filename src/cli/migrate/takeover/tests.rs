@@ -34,7 +34,7 @@ fn what_is_odd_in_what_v1_left_is_told_and_what_is_well_is_not() {
         &["installThenUninstall, which nothing reads -> the operator takes it for install_then_uninstall"],
     );
     for paused in ["halfgrown", "resting", "waiting"] {
-        assert_told(paused, &["paused in batch 1 -> the operator waits for `kubectl module confirm`"]);
+        assert_told(paused, &["paused in batch 1 -> the operator waits for `kubectl module confirm "]);
     }
     assert_told("stuck", &["its deletion never ended; it has 1 Module"]);
 }
