@@ -1,4 +1,4 @@
-//! Documents that list what is in the code, held against it: the runbook's reasons, the table of metrics, the alerts.
+//! Documents that list what is in the code, held against it: the runbook's reasons, the table of metrics, the alerts, the rights.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,6 +6,9 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+
+use serde::Deserialize;
+use serde_json::Value;
 
 use module_controller::{
     api::{Reason, reasons::types},
@@ -103,20 +106,60 @@ fn the_table_of_metrics_is_what_a_scrape_shows() {
 
 #[test]
 fn alerts_ask_for_metrics_that_exist_and_are_in_the_document() {
-    let (alerts, document) = (read("config/monitoring/alerts.yaml"), read("docs/metrics.md"));
+    let document = read("docs/metrics.md");
     let known: BTreeSet<String> = told(&scrape()).into_iter().map(|(name, _, _)| name).collect();
-    let asked: Vec<&str> = alerts
-        .lines()
-        .filter(|line| line.trim_start().starts_with("expr:"))
-        .flat_map(|line| line.split(|c: char| !c.is_ascii_lowercase() && c != '_'))
-        .filter(|word| word.starts_with("module_controller_"))
-        .collect();
-    assert!(!asked.is_empty());
-    for name in asked {
-        assert!(known.contains(name), "config/monitoring/alerts.yaml asks for {name}, which there isn't");
-    }
-    let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
-    for name in names {
+    let alerts = yaml("config/monitoring/alerts.yaml").remove(0);
+    let rules = alerts["spec"]["groups"][0]["rules"].as_array().expect("rules");
+    assert!(!rules.is_empty());
+    for rule in rules {
+        let (name, expression) =
+            (rule["alert"].as_str().expect("a name"), rule["expr"].as_str().expect("an expression"));
+        let words = expression.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+        let asked: Vec<&str> = words.filter(|word| word.starts_with("module_controller_")).collect();
+        assert!(!asked.is_empty(), "{name} asks for nothing of ours");
+        for metric in asked {
+            assert!(known.contains(metric), "{name} asks for {metric}, which there isn't");
+        }
         assert!(document.contains(&format!("| `{name}` |")), "docs/metrics.md doesn't explain the alert {name}");
     }
+}
+
+/// The documents of a YAML file.
+fn yaml(path: &str) -> Vec<Value> {
+    let text = read(path);
+    let documents = serde_yaml_ng::Deserializer::from_str(&text);
+    documents.map(|document| Value::deserialize(document).expect("YAML that is JSON")).collect()
+}
+
+#[test]
+fn the_table_of_rights_is_what_the_roles_give() {
+    let words = |cell: &str| -> Vec<String> { cell.split(',').map(|word| word.trim().to_owned()).collect() };
+    let mut written = BTreeSet::new();
+    for row in read("docs/security.md").lines().filter(|line| line.starts_with("| `config/")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let file = cells[1].trim_matches('`');
+        for resource in words(cells[2]) {
+            written.extend(words(cells[3]).into_iter().map(|verb| format!("{file}: {verb} {resource}")));
+        }
+    }
+    let mut given = BTreeSet::new();
+    let files = [
+        "rbac/role",
+        "rbac/leader_election",
+        "rbac/cluster_reader",
+        "virtual-pods/role",
+        "vnode/role",
+        "vnode/pods_role",
+    ];
+    for file in files.map(|file| format!("config/{file}.yaml")) {
+        for rule in yaml(&file).iter().flat_map(|role| role["rules"].as_array().into_iter().flatten()) {
+            let list = |key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).expect("words") };
+            for resource in list("resources") {
+                given.extend(list("verbs").into_iter().map(|verb| format!("{file}: {verb} {resource}")));
+            }
+        }
+    }
+    let (missing, extra): (Vec<_>, Vec<_>) =
+        (given.difference(&written).collect(), written.difference(&given).collect());
+    assert!(missing.is_empty() && extra.is_empty(), "docs/security.md lacks {missing:#?}, and has {extra:#?}");
 }

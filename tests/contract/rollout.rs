@@ -74,7 +74,8 @@ struct Kubeconfig(PathBuf);
 
 impl Kubeconfig {
     async fn of_operator(space: &Space) -> Self {
-        let said = kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).await;
+        let rigs = std::env::var("RIG_OPERATOR_KUBECONFIG").or(std::env::var("KUBECONFIG")).expect("a kubeconfig");
+        let said = kubectl(&["config", "view", "--kubeconfig", &rigs, "--raw", "--minify", "-o", "json"]).await;
         let mut config: Value = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}", said.err));
         config["users"][0]["user"]["as"] = user(space).into();
         let path = std::env::temp_dir().join(format!("{}.kubeconfig", space.name));

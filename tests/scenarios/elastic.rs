@@ -1,6 +1,9 @@
 //! Bases that come, go and are closed, and what whoever scales them reads.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use rig::cluster::{BasePod, Kind, SOON, World, base_deployment, module, scenario, scenario_without_operator, text};
 use serde_json::{Value, json};
@@ -28,8 +31,12 @@ async fn until_explained(world: &World, name: &str, words: &str) {
     world.until(name, words, explained).await;
 }
 
+/// Nodes are everybody's: what one story cordons another would uncordon.
+static NODES: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_cordoned_node_gets_nothing_new_and_keeps_what_it_has() {
+    let _alone = NODES.lock().unwrap_or_else(PoisonError::into_inner);
     scenario_without_operator("a_cordoned_node", |world| async move {
         world.start_operator_with_nodes().await;
         let pods = world.bases_of(apart(2, "1")).await;
@@ -63,6 +70,7 @@ fn a_cordoned_node_gets_nothing_new_and_keeps_what_it_has() {
 
 #[test]
 fn what_is_on_a_cordoned_node_is_upgraded_there() {
+    let _alone = NODES.lock().unwrap_or_else(PoisonError::into_inner);
     scenario_without_operator("upgraded_on_a_cordoned_node", |world| async move {
         world.start_operator_with_nodes().await;
         let pods = world.bases_of(apart(2, "1")).await;

@@ -76,28 +76,3 @@ fn a_vnode_with_nothing_to_do_renews_its_lease_and_writes_nothing_else() {
         world.eventually(SOON, "five renewals in a row without any other write", quiet).await;
     });
 }
-
-#[test]
-fn the_installed_role_is_enough() {
-    scenario_without_operator("the_installed_role", |world| async move {
-        world.start_provider_with_its_role("p").await;
-        let pods = world.bases_of(labelled_base("base", 1, "1.0.0")).await;
-        world.until_vnodes(1).await;
-        let peer = vpod("peer")
-            .label("virtual-kubelet.koupleless.io/strategy", "peer")
-            .label("virtual-kubelet.koupleless.io/env", world.env())
-            .replicas(0);
-        world.create(Kind::Deployment, peer.controller(&world)).await;
-        world.until_ready_vpods(1).await;
-        world.delete(Kind::Deployment, "peer").await;
-        world.until_vpods("none", |pods| pods.is_empty()).await;
-
-        world.delete(Kind::Deployment, "base").await;
-        world.until_vnodes(0).await;
-        world.until_no_lease(&pods[0]).await;
-        for kind in ["clusterrole", "clusterrolebinding"] {
-            let name = format!("{}-vnode-provider", world.namespace());
-            world.kubectl(&["delete", kind, &name]).await;
-        }
-    });
-}

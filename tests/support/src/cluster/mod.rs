@@ -14,6 +14,7 @@ mod objects;
 mod operator;
 mod provider;
 mod report;
+mod rights;
 mod shared;
 mod timeline;
 mod vpods;
@@ -43,6 +44,7 @@ pub use self::timeline::{Stopped, Timeline};
 pub use self::vpods::{VPodSpec, vpod};
 pub use self::waiting::{SOON, until};
 
+use self::rights::Install;
 use self::shared::Shared;
 use crate::metrics_api::MetricsApi;
 
@@ -66,6 +68,8 @@ struct Inner {
     addresses: Mutex<BTreeSet<IpAddr>>,
     operator: tokio::sync::Mutex<Option<Operator>>,
     providers: tokio::sync::Mutex<Vec<Provider>>,
+    /// Whose rights there are already.
+    granted: tokio::sync::Mutex<Vec<Install>>,
     /// What autoscalers read, once a metric was set.
     metrics: tokio::sync::OnceCell<MetricsApi>,
 }
@@ -100,6 +104,7 @@ fn play_out<F: Future<Output = ()>>(name: &str, operator: bool, play: impl FnOnc
         world.stop_providers().await;
         world.take_vnodes_away().await;
         world.withdraw_metrics().await;
+        world.withdraw_rights().await;
         world.take_away().await;
         if let Err(panic) = result {
             resume_unwind(panic);
@@ -122,6 +127,7 @@ impl World {
                 addresses: Mutex::default(),
                 operator: tokio::sync::Mutex::new(None),
                 providers: tokio::sync::Mutex::default(),
+                granted: tokio::sync::Mutex::default(),
                 metrics: tokio::sync::OnceCell::new(),
             }),
         }

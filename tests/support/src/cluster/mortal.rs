@@ -10,7 +10,7 @@ use kube::{Client, client::Body};
 use module_controller::api::Delivery;
 use tokio::sync::Notify;
 
-use super::{World, shared};
+use super::{World, rights::Install};
 
 /// Counts the writes of a client, and never sends the one that is its last.
 struct Fate {
@@ -24,7 +24,7 @@ impl World {
     /// doing at that moment, calls to agents included, ends there too. Fails if it never gets that far.
     pub async fn run_operator_until_write(&self, write: usize) {
         let fate = Arc::new(Fate { last: write, written: AtomicUsize::new(0), reached: Notify::new() });
-        let client = doomed(shared::client().await, Arc::clone(&fate));
+        let client = doomed(self.client_of(Install::Namespaced).await, Arc::clone(&fate));
         self.begin_operator(client, false, Delivery::Arklet).await;
         let reached = tokio::time::timeout(super::SOON, fate.reached.notified()).await;
         let written = fate.written.load(Ordering::SeqCst);

@@ -50,7 +50,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn resource(self) -> ApiResource {
+    pub(super) fn resource(self) -> ApiResource {
         let (group, version) = match self {
             Self::ModuleDeployment | Self::ModuleReplicaSet | Self::Module => ("koupleless.io", "v1alpha1"),
             Self::Pod | Self::Service | Self::ResourceQuota => ("", "v1"),
@@ -190,7 +190,7 @@ impl World {
 }
 
 /// Runs `kubectl` in the repository and gives what it printed.
-async fn kubectl(args: &[&str], input: &str) -> String {
+pub(super) async fn kubectl(args: &[&str], input: &str) -> String {
     let mut child = Command::new("kubectl")
         .args(args)
         .current_dir(repository())

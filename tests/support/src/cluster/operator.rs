@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{World, provider, shared};
+use super::{World, provider, rights::Install, shared};
 
 /// What the operator of a scenario asks of bases.
 const CARE: Care = Care { health_interval: Duration::from_secs(1), min_free_metaspace: 10 };
@@ -45,14 +45,15 @@ pub struct Operator {
 }
 
 impl World {
-    /// Starts the operator, as a new process would: it knows nothing. As with a role in one namespace, it reads no nodes.
+    /// Starts the operator, as a new process would: it knows nothing. It has the rights of an install for one namespace, and
+    /// reads no nodes.
     pub async fn start_operator(&self) {
-        self.begin_operator(shared::client().await, false, Delivery::Arklet).await;
+        self.begin_operator(self.client_of(Install::Namespaced).await, false, Delivery::Arklet).await;
     }
 
-    /// As [`World::start_operator`], with a role that lets it read nodes.
+    /// As [`World::start_operator`], with the rights of an install for the whole cluster: it reads nodes, and may make pods.
     pub async fn start_operator_with_nodes(&self) {
-        self.begin_operator(shared::client().await, true, Delivery::Arklet).await;
+        self.begin_operator(self.client_of(Install::Cluster).await, true, Delivery::Arklet).await;
     }
 
     /// Starts the operator with the rights of a user, and what it does where a deployment doesn't say.

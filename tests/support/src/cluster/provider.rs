@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{BasePod, Kind, SOON, World, shared, text};
+use super::{BasePod, Kind, SOON, World, rights::Install, shared, text};
 
 /// How long a provider may take to stop.
 const STOPPING: Duration = Duration::from_secs(20);
@@ -94,34 +94,15 @@ impl World {
         assert!(self.inner.env.set(env.to_owned()).is_ok(), "the environment is chosen once");
     }
 
-    /// Starts a VNode provider that discovers the pods labelled `role=base`.
+    /// Starts a VNode provider that discovers the pods labelled `role=base`. It has the rights that `config/vnode` gives it, and
+    /// no others.
     pub async fn start_provider(&self, name: &str) {
         self.start_provider_with(name, |_| {}).await;
     }
 
     /// As [`World::start_provider`], with other settings.
     pub async fn start_provider_with(&self, name: &str, change: impl FnOnce(&mut Settings)) {
-        self.start(name, shared::client().await, closed(), change).await;
-    }
-
-    /// Starts a VNode provider with the rights that `config/vnode` gives it, and no others; those that lie in namespaces are
-    /// given for this scenario's alone, as the chart does where it is told which. The cluster has these roles from then on,
-    /// for an account of this scenario's.
-    pub async fn start_provider_with_its_role(&self, name: &str) {
-        let text = self.kubectl(&["kustomize", "config/vnode"]).await;
-        let text = text.replace("module-deployment-system", self.namespace());
-        let own = format!("{}-vnode-provider", self.namespace());
-        let text = text.replace("module-vnode-provider", &own);
-        let is_right = |part: &&str| part.contains("\nkind: ClusterRole") || part.contains("\nkind: Role");
-        let here = format!("metadata:\n  namespace: {}\n", self.namespace());
-        let narrow = |part: &str| match part.contains(&format!("name: {own}-pods")) {
-            true => part.replace("kind: ClusterRole", "kind: Role").replacen("metadata:\n", &here, 1),
-            false => part.to_owned(),
-        };
-        let rights: Vec<String> = text.split("\n---\n").filter(is_right).map(narrow).collect();
-        self.apply_anywhere(&rights.join("\n---\n")).await;
-        let user = format!("system:serviceaccount:{}:{own}", self.namespace());
-        self.start(name, shared::client_as(&user).await, closed(), |_| {}).await;
+        self.start(name, self.client_of(Install::Provider).await, closed(), change).await;
     }
 
     /// Starts a VNode provider with the rights of a user, and with other settings.
@@ -134,7 +115,7 @@ impl World {
         let listener = TcpListener::bind(TUNNEL).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let tunnels = Tunnels { http: Some(http::Open { listener, token_file }), ..closed() };
-        self.start(name, shared::client().await, tunnels, |settings| settings.discover = None).await;
+        self.start(name, self.client_of(Install::Provider).await, tunnels, |settings| settings.discover = None).await;
         address
     }
 
@@ -143,7 +124,7 @@ impl World {
         let commands = Arc::new(Commands::new(Topics::new(self.env()), bounds(), RETURNING));
         let open = mqtt::Open { address, commands: Arc::clone(&commands) };
         let tunnels = Tunnels { mqtt: Some(open), ..closed() };
-        self.start(name, shared::client().await, tunnels, |settings| settings.discover = None).await;
+        self.start(name, self.client_of(Install::Provider).await, tunnels, |settings| settings.discover = None).await;
         commands
     }
 

@@ -12,7 +12,8 @@ use std::{
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Config, ResourceExt,
+    config::{KubeConfigOptions, Kubeconfig},
     runtime::{WatchStreamExt, watcher},
 };
 use tokio::runtime::Runtime;
@@ -64,9 +65,16 @@ pub(super) async fn client() -> Client {
     module_controller::runtime::client::connect(None).await.expect("KUBECONFIG names a cluster")
 }
 
-/// A client with connections of its own that has a user's rights and no others.
+/// A client with connections of its own that has a user's rights and no others. In the rig the audit log tells its requests.
 pub(super) async fn client_as(user: &str) -> Client {
-    let mut config = kube::Config::infer().await.expect("KUBECONFIG names a cluster");
+    let config = match std::env::var_os("RIG_OPERATOR_KUBECONFIG") {
+        Some(file) => {
+            let read = Kubeconfig::read_from(file).expect("a kubeconfig of the operator's");
+            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await
+        }
+        None => Config::from_kubeconfig(&KubeConfigOptions::default()).await,
+    };
+    let mut config = config.expect("KUBECONFIG names a cluster");
     config.auth_info.impersonate = Some(user.to_owned());
     module_controller::runtime::client::build(config).expect("a client")
 }
