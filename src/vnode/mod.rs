@@ -87,8 +87,12 @@ pub async fn run(ground: Ground, settings: Settings, tunnels: Tunnels, stop: Can
 async fn census(provider: Arc<Provider>) {
     loop {
         let (mut ready, mut lost, mut standby) = (0, 0, 0);
+        let mut pods = Vec::new();
         for vnode in provider.bases.all() {
             let acts = vnode.state().acts;
+            if acts {
+                pods.extend(provider.pods.on(&vnode.name));
+            }
             let node = provider.node(&vnode.name);
             match (acts, node.is_some_and(|node| keep::takes_pods(&node))) {
                 (false, _) => standby += 1,
@@ -97,7 +101,7 @@ async fn census(provider: Arc<Provider>) {
             }
         }
         let (mut serving, mut waiting, mut leaving) = (0, 0, 0);
-        for pod in provider.pods.all() {
+        for pod in pods {
             match (pod.deleting, pod.status.is_ready()) {
                 (true, _) => leaving += 1,
                 (false, true) => serving += 1,

@@ -97,11 +97,6 @@ impl Pods {
         keys.filter_map(|key| inner.entries.get(key)).map(|entry| Arc::clone(&entry.pod)).collect()
     }
 
-    /// All vPods.
-    pub fn all(&self) -> Vec<Arc<VPod>> {
-        self.inner().entries.values().map(|entry| Arc::clone(&entry.pod)).collect()
-    }
-
     fn is_ours(&self, vnode: &str) -> bool {
         vnode.starts_with("vnode.") && vnode.ends_with(&self.suffix)
     }

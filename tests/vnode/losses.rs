@@ -154,6 +154,14 @@ fn another_provider_takes_over_what_a_dead_one_held() {
 
         world.start_provider("b").await;
         world.always(Duration::from_secs(3), "a living provider keeps its VNodes", holder("a")).await;
+        let counted = || async {
+            let scrape = world.provider_metrics("b").await;
+            let has = |line: &str| scrape.lines().any(|one| one == line);
+            let stands_by = has("module_controller_vnodes{state=\"standby\"} 2");
+            let counts_no_pods = has("module_controller_vpods{state=\"ready\"} 0");
+            if stands_by && counts_no_pods { Ok(()) } else { Err(scrape) }
+        };
+        world.eventually(SOON, "it counts the other's VNodes as such, and not their pods", counted).await;
         world.kill_provider("a").await;
         world.eventually(SOON, "the other one has all of them", holder("b")).await;
 

@@ -159,11 +159,16 @@ impl World {
         providers.remove(position.unwrap_or_else(|| panic!("no provider {name} runs")))
     }
 
-    /// What a provider has written to the API server so far, in its own words: `update leases` and how often.
-    pub async fn provider_writes(&self, name: &str) -> BTreeMap<String, u64> {
+    /// What a scrape of a provider shows.
+    pub async fn provider_metrics(&self, name: &str) -> String {
         let providers = self.inner.providers.lock().await;
         let provider = providers.iter().find(|provider| provider.name == name);
-        let text = provider.unwrap_or_else(|| panic!("no provider {name} runs")).metrics.encode().expect("metrics");
+        provider.unwrap_or_else(|| panic!("no provider {name} runs")).metrics.encode().expect("metrics")
+    }
+
+    /// What a provider has written to the API server so far, in its own words: `update leases` and how often.
+    pub async fn provider_writes(&self, name: &str) -> BTreeMap<String, u64> {
+        let text = self.provider_metrics(name).await;
         let mut writes = BTreeMap::new();
         for line in text.lines().filter(|line| line.starts_with("module_controller_api_writes_total{")) {
             let label = |key: &str| line.split_once(&format!("{key}=\"")).and_then(|(_, rest)| rest.split('"').next());
