@@ -9,6 +9,7 @@
 mod cascade;
 mod chart;
 mod chart_provider;
+mod chart_values;
 mod cluster;
 mod columns;
 mod events;
