@@ -54,6 +54,29 @@ async fn values_reach_the_operator() {
     flags.unwrap_or_else(|error| panic!("{}", error.message));
 }
 
+/// A pod that tolerates everything would be bound to a VNode too, and wait there for ever.
+#[tokio::test]
+async fn pods_keep_off_virtual_nodes() {
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    let apart = "podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey=zone";
+    let chosen =
+        "nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=x";
+    let machines =
+        json!([{ "matchExpressions": [{ "key": "type", "operator": "NotIn", "values": ["virtual-kubelet"] }] }]);
+    for (affinity, terms) in [(apart, machines), (chosen, json!([{ "matchFields": [{ "key": "x" }] }]))] {
+        let sets =
+            [format!("affinity.{affinity}"), format!("vnode.affinity.{affinity}"), "vnode.enabled=true".to_owned()];
+        let made = template(CHART, &sets.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        assert!(made.ok, "{}", made.err);
+        let objects = by_name(documents(&made.out));
+        for name in ["module-deployment-controller-manager", "module-vnode-provider"] {
+            let found = &objects[&format!("Deployment {NAMESPACE} {name}")]["spec"]["template"]["spec"]["affinity"];
+            assert_eq!(found["nodeAffinity"][REQUIRED]["nodeSelectorTerms"], terms, "{name}");
+            assert_eq!(!found["podAntiAffinity"].is_null(), affinity == apart, "{name}");
+        }
+    }
+}
+
 /// Prometheus finds both by its own labels; those by which the monitor finds its Services stay.
 #[tokio::test]
 async fn labels_for_prometheus_are_on_what_it_selects() {

@@ -37,6 +37,12 @@ securityContext:
 
 {{/* Where pods run: the values, or those under `vnode`. */}}
 {{- define "module-controller.scheduling" -}}
+{{- /* On machines, where the values don't choose nodes themselves: a VNode runs nothing but modules. */ -}}
+{{- $machines := dict "key" "type" "operator" "NotIn" "values" (list "virtual-kubelet") -}}
+{{- $terms := dict "nodeSelectorTerms" (list (dict "matchExpressions" (list $machines))) -}}
+{{- $own := dict "nodeAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" $terms) -}}
+affinity:
+  {{- toYaml (merge dict (.affinity | default dict) $own) | nindent 2 }}
 {{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
