@@ -1,6 +1,6 @@
 //! What a release is made of, against the tree: versions agree, and the image by buildah is the Dockerfile's.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -67,4 +67,33 @@ fn the_folders_that_a_release_renders_exist() {
     for profile in profiles.split(' ') {
         assert!(read(&format!("config/{profile}/kustomization.yaml")).contains("kind: Kustomization"), "{profile}");
     }
+}
+
+/// Whoever lacks what runs the other processor's programs hears it before anything is built.
+#[test]
+fn a_missing_emulator_is_named_in_one_sentence() {
+    let (other, emulator) =
+        if env::consts::ARCH == "aarch64" { ("amd64", "qemu-x86_64") } else { ("arm64", "qemu-aarch64") };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tools-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    // What the script itself is made of.
+    for tool in ["bash", "sed", "head", "uname", "dirname"] {
+        let path = env::var_os("PATH").expect("a PATH");
+        let found = env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.exists()).expect(tool);
+        symlink(found, folder.join(tool)).expect("a link");
+    }
+    let said = |architecture: &str| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prerequisites");
+        let run =
+            Command::new(folder.join("bash")).arg(script).args(["release", architecture]).env("PATH", &folder).output();
+        let run = run.expect("bash runs");
+        assert!(!run.status.success(), "there is no Rust either");
+        String::from_utf8(run.stderr).expect("text")
+    };
+    let sentence =
+        format!("the command {emulator}: install the package qemu-user (on Debian: apt-get install qemu-user)");
+    let (of_other, of_own) = (said(other), said(if other == "arm64" { "amd64" } else { "arm64" }));
+    fs::remove_dir_all(&folder).expect("removed");
+    assert_eq!(of_other.matches(&sentence).count(), 1, "{of_other}");
+    assert!(!of_own.contains("qemu"), "{of_own}");
 }
