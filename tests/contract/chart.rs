@@ -276,7 +276,11 @@ impl Folder {
     fn chart(&self, name: &str, space: &str) -> String {
         let to = format!("{}/{name}", self.path);
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(CHART), Path::new(&to), &|text: String| {
-            let text = text.replace("koupleless.io", &group(space)).replace("name: module-deployment-", "name: own-");
+            let mut text =
+                text.replace("koupleless.io", &group(space)).replace("name: module-deployment-", "name: own-");
+            for user in ["viewer", "editor", "admin", "migrator"] {
+                text = text.replace(&format!("name: module-{user}"), &format!("name: own-{user}"));
+            }
             text.replace("name: own-controller-manager", "name: module-deployment-controller-manager")
         });
         to

@@ -21,6 +21,7 @@ async fn values_reach_the_operator() {
         "flags.installTimeout=10m",
         "flags.vnodeEnv=prod",
         "extraArgs={--vnode-env=shop}",
+        "rbac.users=false",
         "serviceAccount.create=false",
         "serviceAccount.name=own",
         "resources.limits.memory=1Gi",
@@ -29,6 +30,7 @@ async fn values_reach_the_operator() {
     assert!(made.ok, "{}", made.err);
     let objects = by_name(documents(&made.out));
     assert!(!objects.keys().any(|name| name.starts_with("ServiceAccount ")));
+    assert!(!objects.contains_key("ClusterRole - module-viewer"));
     assert_eq!(
         objects["ClusterRoleBinding - module-deployment-manager-rolebinding"]["subjects"],
         json!([{ "kind": "ServiceAccount", "name": "own", "namespace": NAMESPACE }])
