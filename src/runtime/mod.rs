@@ -18,6 +18,7 @@ pub mod logging;
 pub mod metadata;
 pub mod metrics;
 pub mod ops;
+mod pace;
 pub mod predecessor;
 pub mod shutdown;
 pub mod vnodes;

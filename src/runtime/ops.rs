@@ -2,7 +2,11 @@
 //!
 //! Must not: retry. A failed write is the reconciler's to try again, from what is true then.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
@@ -14,8 +18,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    clock::Clock,
     events::Recorder,
     metrics::{ApiResource, ApiResult, ApiVerb, Metrics},
+    pace::Paces,
 };
 
 /// The field manager of every write, and the reporter of every Event.
@@ -129,6 +135,8 @@ pub struct Ops {
     permits: Arc<Semaphore>,
     lease_permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    paces: Arc<Mutex<Paces>>,
+    clock: Clock,
     pub(super) recorder: Arc<Recorder>,
 }
 
@@ -136,8 +144,8 @@ impl Ops {
     /// At most `concurrency` calls at a time, and some about Leases. `instance` names this process in Events.
     pub fn new(client: Client, concurrency: usize, metrics: Arc<Metrics>, instance: String) -> Self {
         let recorder = Arc::new(Recorder::new(instance));
-        let permits = Arc::new(Semaphore::new(concurrency.max(1)));
-        Self { client, permits, lease_permits: Arc::new(Semaphore::new(LEASES_AT_ONCE)), metrics, recorder }
+        let [permits, lease_permits] = [concurrency.max(1), LEASES_AT_ONCE].map(|most| Arc::new(Semaphore::new(most)));
+        Self { client, permits, lease_permits, metrics, paces: Arc::default(), clock: Clock::start(), recorder }
     }
 
     /// The client, for watches.
@@ -152,9 +160,10 @@ impl Ops {
     async fn call<K: Writable, T>(
         &self,
         verb: ApiVerb,
-        name: &str,
+        (namespace, name): (&str, &str),
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
+        self.pace::<K>(namespace, name).await;
         let _permit = self.permit::<K>().await;
         let outcome = tokio::time::timeout(CALL_TIMEOUT, call).await;
         let (verb_word, kind, name) = (verb.as_str(), K::kind(&()).into_owned(), name.to_owned());
@@ -167,6 +176,19 @@ impl Ops {
             self.metrics.api_write(resource, verb, result_label(&result));
         }
         result
+    }
+
+    /// Waits where somebody else undoes what is written as fast as it is.
+    async fn pace<K: Writable>(&self, namespace: &str, name: &str) {
+        let key = (K::plural(&()), namespace.to_owned(), name.to_owned());
+        let held = self.paces.lock().unwrap_or_else(PoisonError::into_inner).take(key, self.clock.now());
+        if held.tell {
+            let kind = K::kind(&());
+            tracing::warn!(%kind, namespace, name, "written so often that somebody else seems to undo it: held to two a second");
+        }
+        if let Ok(wait @ 1..) = u64::try_from(held.wait) {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
     }
 
     /// A turn. The semaphores are never closed; without a permit a call would only be unbounded, not wrong.
@@ -182,13 +204,14 @@ impl Ops {
     pub async fn claim(&self, lease: &Lease, leaves: impl FnOnce()) -> Result<Lease, Error> {
         let name = lease.metadata.name.as_deref().unwrap_or_default();
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let api = self.api::<Lease>(lease.metadata.namespace.as_deref().unwrap_or_default());
+        let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
+        let api = self.api::<Lease>(namespace);
         let is_new = lease.metadata.resource_version.is_none();
         let call = async {
             leaves();
             if is_new { api.create(&params, lease).await } else { api.replace(name, &params, lease).await }
         };
-        self.call::<Lease, Lease>(if is_new { ApiVerb::Create } else { ApiVerb::Update }, name, call).await
+        self.call::<Lease, Lease>(if is_new { ApiVerb::Create } else { ApiVerb::Update }, (namespace, name), call).await
     }
 
     /// Creates an object.
@@ -196,13 +219,13 @@ impl Ops {
         let name = object.meta().name.clone().unwrap_or_default();
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Create, &name, api.create(&params, object)).await
+        self.call::<K, K>(ApiVerb::Create, (namespace, &name), api.create(&params, object)).await
     }
 
     /// Changes what `patch` names (JSON merge patch). With `metadata.uid` in it only the object meant is changed.
     pub async fn patch<K: Writable>(&self, namespace: &str, name: &str, patch: &serde_json::Value) -> Result<K, Error> {
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Patch, name, api.patch(name, &params(), &Patch::Merge(patch))).await
+        self.call::<K, K>(ApiVerb::Patch, (namespace, name), api.patch(name, &params(), &Patch::Merge(patch))).await
     }
 
     /// Changes what `patch` names in the status subresource.
@@ -213,7 +236,8 @@ impl Ops {
         patch: &serde_json::Value,
     ) -> Result<K, Error> {
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &Patch::Merge(patch))).await
+        self.call::<K, K>(ApiVerb::Status, (namespace, name), api.patch_status(name, &params(), &Patch::Merge(patch)))
+            .await
     }
 
     /// As [`Ops::patch_status`], merging lists of conditions by their type: those of other writers stay.
@@ -224,7 +248,12 @@ impl Ops {
         patch: &serde_json::Value,
     ) -> Result<K, Error> {
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Status, name, api.patch_status(name, &params(), &Patch::Strategic(patch))).await
+        self.call::<K, K>(
+            ApiVerb::Status,
+            (namespace, name),
+            api.patch_status(name, &params(), &Patch::Strategic(patch)),
+        )
+        .await
     }
 
     /// Replaces an object, if its resource version is still the one in `object`.
@@ -232,14 +261,15 @@ impl Ops {
         let name = object.meta().name.clone().unwrap_or_default();
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let api = self.api::<K>(namespace);
-        self.call::<K, K>(ApiVerb::Update, &name, api.replace(&name, &params, object)).await
+        self.call::<K, K>(ApiVerb::Update, (namespace, &name), api.replace(&name, &params, object)).await
     }
 
     /// Sets the number of replicas of an object that can be scaled.
     pub async fn scale<K: Writable>(&self, namespace: &str, name: &str, replicas: i32) -> Result<(), Error> {
         let api = self.api::<K>(namespace);
         let patch = serde_json::json!({ "spec": { "replicas": replicas } });
-        self.call::<K, _>(ApiVerb::Patch, name, api.patch_scale(name, &params(), &Patch::Merge(&patch))).await?;
+        self.call::<K, _>(ApiVerb::Patch, (namespace, name), api.patch_scale(name, &params(), &Patch::Merge(&patch)))
+            .await?;
         Ok(())
     }
 
@@ -263,7 +293,7 @@ impl Ops {
             ..DeleteParams::background()
         };
         let api = self.api::<K>(namespace);
-        match self.call::<K, _>(ApiVerb::Delete, name, api.delete(name, &params)).await {
+        match self.call::<K, _>(ApiVerb::Delete, (namespace, name), api.delete(name, &params)).await {
             Ok(deleted) => Ok(deleted.left()),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

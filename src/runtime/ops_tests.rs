@@ -72,3 +72,19 @@ async fn a_lease_counts_from_when_its_request_left() {
     tokio::time::timeout(limit, asked(LEASES_AT_ONCE + 1)).await.expect("its turn came");
     assert_eq!(left.load(Ordering::SeqCst), LEASES_AT_ONCE + 1);
 }
+
+#[tokio::test]
+async fn a_quarrel_about_one_object_is_held_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let undone = || async { json!({ "metadata": { "name": "v", "namespace": "n" } }).to_string() };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(undone)).await });
+    let client =
+        Client::try_from(Config::new(format!("http://{address}").parse().expect("an address"))).expect("a client");
+    let ops = Ops::new(client, 1, Arc::new(Metrics::new()), "test".to_owned());
+    let began = tokio::time::Instant::now();
+    for _ in 0..64 {
+        ops.patch::<ConfigMap>("n", "v", &json!({ "data": { "ours": "yes" } })).await.expect("an answer");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(1_900), "four writes too many: {:?}", began.elapsed());
+}
