@@ -85,6 +85,7 @@ pub fn silence(what: &str, why: &str, server: Option<&str>) -> String {
         |text: &str| text.split_once("): ").filter(|(head, _)| head.starts_with("client error")).map(|at| at.1.len());
     let short = layer(why).map_or(why, |length| &why[why.len() - length..]);
     let short = short.split("; certificate is only valid").next().unwrap_or(short);
+    let short = if short == "deadline has elapsed" { "not within --request-timeout" } else { short };
     let sentence = match () {
         () if has(&["dns error", "lookup address"]) => format!(
             "the name of {at} is unknown here; correct the server in the kubeconfig, or choose another --context"
@@ -119,10 +120,14 @@ pub fn silence(what: &str, why: &str, server: Option<&str>) -> String {
     format!("cannot {what}: {sentence}")
 }
 
+/// What the API server says of a field that the CRD doesn't have.
+const OLD_CRD: &str = "strict decoding error: unknown field";
+
 /// What the API server's refusal of `what` means.
 pub fn refusal(what: &str, status: &Status) -> String {
     let said = if status.message.is_empty() { &status.reason } else { &status.message };
-    let said = said.trim_end_matches('.');
+    // Before it stands the whole object.
+    let said = said.find(OLD_CRD).map_or(said.as_str(), |at| &said[at..]).trim_end_matches('.');
     let next = match status.code {
         401 => {
             return format!(
@@ -135,7 +140,7 @@ pub fn refusal(what: &str, status: &Status) -> String {
             // A policy, a quota or another admission plug-in says itself what is to be done.
             None => "correct what the message names, or ask whoever manages this cluster",
         },
-        400 | 422 if said.contains("strict decoding error: unknown field") => {
+        400 | 422 if said.starts_with(OLD_CRD) => {
             "the CRDs here are older than this tool: install those of this release (`kubectl apply --server-side -k crds`)"
         }
         404 if said.contains("could not find the requested resource") || said.contains("page not found") => {
@@ -283,7 +288,12 @@ mod tests {
         for (code, message, part, to_do) in [
             (401, "Unauthorized", "the API server doesn't accept who you are", "--context or --user"),
             (404, "404 page not found", "404 page not found; the CRDs of koupleless.io are not", "another --context"),
-            (400, "strict decoding error: unknown field \"spec.paused\"", "strict", "-k crds`)"),
+            (
+                400,
+                "\" \" is invalid: \"{all of it}\": strict decoding error: unknown field \"spec.paused\"",
+                "strict",
+                "-k crds`)",
+            ),
             (422, "spec.replicas: too small.", "spec.replicas: too small;", "correct the value"),
             (400, "found '=', expected: ','", "found '='", "correct the value"),
             (409, "the object has been modified", "the object", "try again"),

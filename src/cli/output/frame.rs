@@ -1,6 +1,8 @@
-//! A text that is drawn over and over at one place of a terminal.
+//! Text within a terminal's width, and one that is drawn over and over at one place of it.
 
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::Look;
 
 /// What begins a colour, and what ends it.
 const ESCAPE: char = '\u{1b}';
@@ -21,6 +23,27 @@ pub fn fit(text: &str, width: usize, height: usize) -> String {
         fitted.push('\n');
     }
     fitted
+}
+
+/// The text with this much space before each line; on a terminal its words wrap, elsewhere its lines stay.
+pub fn indented(text: &str, space: &str, look: &Look) -> String {
+    let room = look.width.map(|width| width.saturating_sub(space.len()).max(20));
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut current = String::new();
+        for word in line.split_whitespace() {
+            let wide = room.is_some_and(|room| !current.is_empty() && current.width() + 1 + word.width() > room);
+            if wide {
+                lines.push(std::mem::take(&mut current));
+            }
+            if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(current);
+    }
+    lines.iter().map(|line| format!("{space}{line}\n")).collect()
 }
 
 /// What takes `lines` lines off the terminal again that were drawn last.

@@ -266,3 +266,76 @@ pub fn typed<K: DeserializeOwned>(value: &Value) -> Result<K, Error> {
 pub fn looked_at(live: &Value) -> Value {
     json!({ "metadata": { "uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"] } })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::{Router, body::Bytes, http::StatusCode, routing::get};
+
+    use super::*;
+    use crate::{
+        cli::{change::plan_pause, hint::Chosen},
+        runtime::client,
+    };
+
+    /// What the API server of a test was sent.
+    type Sent = Arc<Mutex<Vec<Value>>>;
+
+    fn hello(version: usize) -> Value {
+        json!({
+            "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment",
+            "metadata": { "name": "hello", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string() },
+            "spec": { "baseDeploymentName": "base" },
+        })
+    }
+
+    /// An API server where somebody else changes the object each time before it is patched, `conflicts` times.
+    async fn cluster(conflicts: usize) -> (Cluster, Sent) {
+        let sent = Sent::default();
+        let (looked, patched) = (Arc::clone(&sent), Arc::clone(&sent));
+        let count = |sent: &Sent| sent.lock().expect("no test panics").len();
+        let look = move || async move { hello(count(&looked)).to_string() };
+        let patch = move |body: Bytes| async move {
+            let patch: Value = serde_json::from_slice(&body).expect("a patch");
+            patched.lock().expect("no test panics").push(patch);
+            let failed = count(&patched) <= conflicts;
+            let status =
+                json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409, "reason": "Conflict" });
+            if failed { (StatusCode::CONFLICT, status.to_string()) } else { (StatusCode::OK, hello(9).to_string()) }
+        };
+        let path = "/apis/koupleless.io/v1alpha1/namespaces/shop/moduledeployments/hello";
+        let router = Router::new().route(path, get(look).patch(patch));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let config = kube::Config::new(format!("http://{address}").parse().expect("an address"));
+        let client = client::build(config).expect("a client");
+        (Cluster { client, namespace: "shop".to_owned(), chosen: Chosen::default() }, sent)
+    }
+
+    async fn paused(conflicts: usize) -> (Result<(), Error>, Vec<Value>) {
+        let (cluster, sent) = cluster(conflicts).await;
+        let changing = Changing::default();
+        let done = Writer::new(&cluster, &changing).change("hello", plan_pause).await;
+        let sent = sent.lock().expect("no test panics").clone();
+        (done, sent)
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_changed_meanwhile_is_looked_at_again() {
+        let (done, sent) = paused(2).await;
+        assert!(done.is_ok(), "{done:?}");
+        let versions: Vec<&str> =
+            sent.iter().filter_map(|patch| patch["metadata"]["resourceVersion"].as_str()).collect();
+        assert_eq!(versions, ["0", "1", "2"], "each is on condition that the object is the one looked at last");
+        assert!(sent.iter().all(|patch| patch["spec"]["paused"] == true && patch["metadata"]["uid"] == "u"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_change_again_and_again_is_given_up_and_said() {
+        let (done, sent) = paused(usize::MAX).await;
+        assert_eq!(sent.len(), usize::try_from(TRIES).expect("small"));
+        assert!(done.expect_err("it was never written").to_string().contains("changed by others"));
+    }
+}

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::{Stdout, apply::nothing_matches, read, stdout::remark};
@@ -153,8 +154,9 @@ struct Show {
     /// Lines of the last drawing, and the terminal's size at that time.
     drawn: usize,
     size: (usize, usize),
-    /// The last line of each deployment.
+    /// The last line of each deployment, and which object that was about.
     lines: BTreeMap<(String, String), String>,
+    uids: BTreeMap<(String, String), Option<String>>,
     /// The Events that were printed, and those from before the command began.
     told: Option<BTreeSet<String>>,
 }
@@ -162,7 +164,16 @@ struct Show {
 impl Show {
     fn new(out: Stdout, watch: bool) -> Self {
         let live = watch && out.terminal;
-        Self { live, log: watch && !live, out, drawn: 0, size: terminal(), lines: BTreeMap::new(), told: None }
+        Self {
+            live,
+            log: watch && !live,
+            out,
+            drawn: 0,
+            size: terminal(),
+            lines: BTreeMap::new(),
+            uids: BTreeMap::new(),
+            told: None,
+        }
     }
 
     fn show(&mut self, observed: &Observed, trees: &[Tree], told: &[Told]) -> Result<(), Error> {
@@ -195,7 +206,8 @@ impl Show {
 
     /// Says that the API server doesn't answer, so that a screen that stands still isn't taken for news.
     fn interrupted(&mut self, failures: u32, error: &Error) -> Result<(), Error> {
-        let sentence = format!("no news for {failures} looks: {error}");
+        let looks = if failures == 1 { "look" } else { "looks" };
+        let sentence = format!("no news for {failures} {looks}: {error}");
         if self.live {
             let (width, _) = self.resized();
             let line = fit(&sentence, width, 2);
@@ -219,9 +231,13 @@ impl Show {
         for told in about.iter().filter(|told| !known.contains(&key(told))) {
             self.out.print(&format!("{}\n", status::event_line(told)))?;
         }
-        for (tree, name) in trees.iter().zip(status::names(trees)) {
-            let line = status::line(tree, &name);
-            let before = self.lines.insert((tree.namespace.clone(), tree.name.clone()), line.clone());
+        for ((deployment, tree), name) in observed.deployments.iter().zip(trees).zip(status::names(trees)) {
+            let (key, line) = ((tree.namespace.clone(), tree.name.clone()), status::line(tree, &name));
+            let uid = deployment.uid();
+            if self.uids.insert(key.clone(), uid.clone()).is_some_and(|before| before != uid) {
+                self.out.print(&format!("{name}: it was deleted and made anew\n"))?;
+            }
+            let before = self.lines.insert(key, line.clone());
             if before.as_ref() != Some(&line) {
                 self.out.print(&format!("{line}\n"))?;
             }

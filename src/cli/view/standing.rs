@@ -93,8 +93,10 @@ pub fn is_observed(deployment: &ModuleDeployment) -> bool {
 
 /// How a deployment stands.
 pub fn standing(deployment: &ModuleDeployment) -> Standing {
-    let because = because(deployment);
+    let mut because = because(deployment);
     if deployment.metadata.deletion_timestamp.is_some() {
+        // Where the release was doesn't matter any more.
+        because.retain(|because| Reason::DeletionBlocked.is(Some(&because.reason)));
         return Standing { word: "Terminating".to_owned(), verdict: Verdict::Failed, because, next: None };
     }
     if !is_observed(deployment) {
@@ -194,6 +196,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_what_is_being_deleted_only_what_holds_it_up_is_told() {
+        let condition =
+            |type_: &str, status: &str, reason: &str| json!({ "type": type_, "status": status, "reason": reason });
+        let deployment = json!({
+            "metadata": { "name": "hello", "generation": 1, "deletionTimestamp": "2026-11-25T12:00:00Z" },
+            "spec": { "baseDeploymentName": "base" },
+            "status": { "observedGeneration": 1, "conditions": [
+                condition("Progressing", "Unknown", "WaitingForConfirmation"),
+                condition("DeletionBlocked", "True", "DeletionBlocked"),
+            ] },
+        });
+        let standing = standing(&serde_json::from_value(deployment).expect("a ModuleDeployment"));
+        assert_eq!((standing.word.as_str(), standing.verdict), ("Terminating", Verdict::Failed));
+        let reasons: Vec<&str> = standing.because.iter().map(|because| because.reason.as_str()).collect();
+        assert_eq!(reasons, ["DeletionBlocked"]);
+    }
 
     #[test]
     fn an_abort_is_offered_where_there_is_something_to_go_back_to() {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::ModuleDeployment,
-    cli::output::{Cell, Look, Table, Tone, ago, middle},
+    cli::output::{Cell, Look, Table, Tone, ago, indented, middle},
 };
 
 /// How many Events a screen shows.
@@ -42,8 +42,7 @@ pub fn failure(trees: &[Tree]) -> String {
 /// What to say to who waits for the revision `wanted`, where another one is asked for.
 pub fn other_revision(tree: &Tree, wanted: u64) -> Option<String> {
     let current = tree.revisions.iter().find(|revision| revision.role == Role::Current)?.number;
-    (current != wanted)
-        .then(|| format!("revision {wanted} of {} is not what it asks for: that is revision {current}", tree.name))
+    (current != wanted).then(|| format!("{} asks for revision {current} by now, not for revision {wanted}", tree.name))
 }
 
 /// What each is called: its name, with its namespace where they are in several.
@@ -121,10 +120,10 @@ fn head(tree: &Tree, name: &str, look: &Look) -> String {
         look.paint(standing.tone(), &standing.word),
     );
     for because in &standing.because {
-        text.push_str(&format!("  {}\n", sentence(because)));
+        text.push_str(&indented(&sentence(because), "  ", look));
     }
     if let Some(next) = &standing.next {
-        text.push_str(&format!("  next: {next}\n"));
+        text.push_str(&indented(&format!("next: {next}"), "  ", look));
     }
     text
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;
-use unicode_width::UnicodeWidthStr;
 
 use super::{
     Observed,
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     api::{Module, ModuleDeployment, keys::label, reasons::Reason},
     arklet::wire::is_web_context_clash,
-    cli::output::{Look, Tone, ago},
+    cli::output::{Look, Tone, ago, indented},
     domain::names,
 };
 
@@ -251,25 +250,4 @@ pub fn render(subject: &str, troubles: &[Trouble<'_>], look: &Look, now: i64) ->
 pub fn summary(observed: &Observed) -> Option<String> {
     let tree: Tree = trees(observed).items.into_iter().next()?;
     Some(format!("{} is {}: {} of {} available\n", tree.name, tree.standing.word, tree.available, tree.desired))
-}
-
-/// The text with this much space before each line; on a terminal its words wrap, elsewhere its lines stay.
-fn indented(text: &str, space: &str, look: &Look) -> String {
-    let room = look.width.map(|width| width.saturating_sub(space.len()).max(20));
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let mut current = String::new();
-        for word in line.split_whitespace() {
-            let wide = room.is_some_and(|room| !current.is_empty() && current.width() + 1 + word.width() > room);
-            if wide {
-                lines.push(std::mem::take(&mut current));
-            }
-            if !current.is_empty() {
-                current.push(' ');
-            }
-            current.push_str(word);
-        }
-        lines.push(current);
-    }
-    lines.iter().map(|line| format!("{space}{line}\n")).collect()
 }

@@ -4,11 +4,15 @@ mod bundle;
 mod migrate;
 mod releases;
 mod rights;
+mod watch;
 
 use std::process::{Output, Stdio};
 
-use rig::cluster::World;
-use tokio::process::Command;
+use rig::cluster::{SOON, World};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
 
 /// The program.
 fn program(args: &[&str]) -> Command {
@@ -66,4 +70,69 @@ impl Ran {
 
 async fn ctl(world: &World, args: &[&str]) -> Ran {
     Ran::of(run(world, args).await)
+}
+
+/// A `status --watch` under way.
+struct Watch {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// Lines that were read.
+    seen: Vec<String>,
+}
+
+/// Watches a deployment, with more options.
+fn watched(world: &World, name: &str, options: &[&str]) -> Watch {
+    let mut command = tool(world, &[&["status", name, "--watch", "--timeout", "60s"], options].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool runs");
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    Watch { child, lines, seen: Vec::new() }
+}
+
+impl Watch {
+    /// Reads the errors on until a line says it.
+    async fn until_said(&mut self, part: &str) {
+        let mut lines = BufReader::new(self.child.stderr.take().expect("a pipe")).lines();
+        let read = async {
+            while let Some(line) = lines.next_line().await.expect("text") {
+                if line.contains(part) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(SOON, read).await;
+        assert_eq!(found, Ok(true), "no error says {part:?}; it printed {:#?}", self.seen);
+    }
+
+    /// Reads on until a line says it.
+    async fn until_line(&mut self, part: &str) {
+        let read = async {
+            while let Some(line) = self.lines.next_line().await.expect("text") {
+                let found = line.contains(part);
+                self.seen.push(line);
+                if found {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(SOON, read).await;
+        assert_eq!(found, Ok(true), "no line says {part:?}: {:#?}", self.seen);
+    }
+
+    /// Its end, with the lines that weren't read yet.
+    async fn end(self) -> Ran {
+        let Self { child, mut lines, .. } = self;
+        let rest = async {
+            let mut text = String::new();
+            while let Some(line) = lines.next_line().await.expect("text") {
+                text.push_str(&line);
+                text.push('\n');
+            }
+            text
+        };
+        let (out, output) = tokio::join!(rest, child.wait_with_output());
+        let ran = Ran::of(output.expect("an end"));
+        Ran { out, ..ran }
+    }
 }

@@ -1,35 +1,12 @@
 //! The verbs that show and steer releases, as a person runs them, against the running operator.
 
-use std::process::Stdio;
-
 use rig::{
     arklet_sim::{Behaviour, State},
-    cluster::{SOON, World, module, scenario, text},
+    cluster::{Kind, World, module, scenario, text},
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::ChildStdout,
-};
 
-use super::{ctl, done, tool};
-
-/// Reads on until a line says it.
-async fn until_line(lines: &mut Lines<BufReader<ChildStdout>>, part: &str) {
-    let mut seen = Vec::new();
-    let read = async {
-        while let Some(line) = lines.next_line().await.expect("text") {
-            let found = line.contains(part);
-            seen.push(line);
-            if found {
-                return true;
-            }
-        }
-        false
-    };
-    let found = tokio::time::timeout(SOON, read).await;
-    assert_eq!(found, Ok(true), "no line says {part:?}: {seen:#?}");
-}
+use super::{ctl, done, watched};
 
 async fn tree(world: &World, name: &str) -> Value {
     let list: Value = serde_json::from_str(&done(world, &["get", name, "-o", "json"]).await).expect("JSON");
@@ -49,18 +26,16 @@ fn a_release_is_watched_and_confirmed_batch_by_batch() {
         let impatient = ctl(&world, &["status", "care", "--watch", "--timeout", "2s"]).await.fails(1);
         assert!(impatient.contains("not complete within 2 s"), "{impatient}");
 
-        let mut watch = tool(&world, &["status", "care", "--watch", "--timeout", "60s"]);
-        let mut watch = watch.stdout(Stdio::piped()).spawn().expect("the tool runs");
-        let mut lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines();
-        until_line(&mut lines, "WaitingForConfirmation batch 1 of 3").await;
+        let mut watch = watched(&world, "care", &[]);
+        watch.until_line("WaitingForConfirmation batch 1 of 3").await;
         let said = done(&world, &["confirm", "care"]).await;
         assert_eq!(said, "moduledeployment.koupleless.io/care confirmed, batch 1 of 3\n");
-        until_line(&mut lines, "WaitingForConfirmation batch 2 of 3").await;
+        watch.until_line("WaitingForConfirmation batch 2 of 3").await;
         assert_eq!(world.serving(&pods, "care", "1.0.0").len(), 2);
         assert!(done(&world, &["confirm", "care", "--all"]).await.contains("all 3 batches"));
 
-        until_line(&mut lines, "care 1.0.0 is available everywhere").await;
-        assert_eq!(watch.wait().await.expect("an end").code(), Some(0));
+        watch.until_line("care 1.0.0 is available everywhere").await;
+        assert_eq!(watch.end().await.code, Some(0));
         assert_eq!(tree(&world, "care").await["standing"]["verdict"], "Done");
         assert!(ctl(&world, &["confirm", "care"]).await.fails(1).contains("its release is complete"));
         assert!(done(&world, &["history", "care"]).await.contains("current, completed"));
@@ -104,15 +79,18 @@ fn an_abort_brings_the_completed_revision_back_and_leaves_the_spec() {
         assert!(why.contains("was aborted on request"), "{why}");
         assert!(done(&world, &["get", "stop"]).await.contains("rolled back"));
         assert!(done(&world, &["abort", "stop"]).await.contains("already aborted"));
+        assert!(ctl(&world, &["confirm", "stop"]).await.fails(1).contains("its release was given up"));
         let undone = done(&world, &["undo", "stop", "--dry-run=server"]).await;
         assert!(undone.contains("rolled back to revision 1 (1.0.0) (server dry run)"), "{undone}");
 
         // Any change of the template tries again, through every batch.
-        done(&world, &["restart", "stop"]).await;
+        let again = done(&world, &["retry", "stop"]).await;
+        assert_eq!(again, "moduledeployment.koupleless.io/stop tries version 2.0.0 again\n");
         world.progress("stop", "WaitingForConfirmation").await;
         done(&world, &["confirm", "stop"]).await;
         world.completed("stop").await;
         world.until_serving(&pods, "stop", "2.0.0", 2).await;
+        assert!(ctl(&world, &["retry", "stop"]).await.fails(1).contains("no release of stop was given up"));
     });
 }
 
@@ -125,6 +103,11 @@ fn a_version_is_set_held_let_go_and_undone() {
 
         assert_eq!(done(&world, &["pause", "back"]).await, "moduledeployment.koupleless.io/back paused\n");
         assert!(done(&world, &["pause", "back"]).await.contains("already paused"));
+        let label = json!({ "metadata": { "labels": { "team": "a" } } });
+        world.patch(Kind::ModuleDeployment, "back", label).await;
+        assert!(done(&world, &["resume", "-l", "team=a"]).await.contains("back resumed"));
+        assert!(done(&world, &["pause", "-l", "team in (a)"]).await.contains("back paused"));
+        assert!(ctl(&world, &["pause", "-l", "team=b"]).await.fails(1).contains("has the labels team=b"));
         let set = ["set-version", "back", "2.0.0", "--change-cause", "a try"];
         let rehearsed = done(&world, &[&set[..], &["--dry-run=server"]].concat()).await;
         assert!(rehearsed.ends_with("(server dry run)\n"), "{rehearsed}");
@@ -135,6 +118,13 @@ fn a_version_is_set_held_let_go_and_undone() {
         world.completed("back").await;
         world.until_serving(&pods, "back", "2.0.0", 2).await;
         assert!(done(&world, &["history", "back"]).await.contains("a try"));
+        let first: Value =
+            serde_json::from_str(&done(&world, &["history", "back", "--revision", "1", "-o", "json"]).await)
+                .expect("JSON");
+        assert_eq!(text(&first, "/metadata/name"), "back-replicas-1");
+        done(&world, &["status", "back", "--watch", "--revision", "2"]).await;
+        let other = ctl(&world, &["status", "back", "--watch", "--revision", "1"]).await.fails(1);
+        assert!(other.contains("back asks for revision 2 by now, not for revision 1"), "{other}");
         let diff = done(&world, &["diff", "back", "--revision", "1"]).await;
         assert!(diff.contains("-      version: 1.0.0\n") && diff.contains("+      version: 2.0.0\n"), "{diff}");
 
@@ -190,6 +180,12 @@ fn the_bases_are_asked_through_the_api_server() {
         assert!(table.contains("here 1.0.0") && table.contains("ACTIVATED"), "{table}");
         let legacy = table.lines().find(|line| line.contains("legacy 0.9")).expect("what nobody declared");
         assert!(legacy.contains("<none>"), "{legacy}");
+
+        let direct: Value =
+            serde_json::from_str(&done(&world, &["bases", "here", "--via", "direct", "-o", "json"]).await)
+                .expect("JSON");
+        let heard = direct["items"].as_array().expect("bases").iter().filter(|base| base["heard"] == true).count();
+        assert_eq!(heard, 2, "at the pods' own addresses: {direct:#}");
 
         let unasked = done(&world, &["bases", "here", "--via", "none"]).await;
         assert!(unasked.contains("Available (Module)") && unasked.contains("by the operator"), "{unasked}");
