@@ -183,11 +183,35 @@ async fn the_manager_keeps_v1s_names_and_needs_no_privilege() {
     assert_eq!(namespace["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
 }
 
+/// From the monitor by Services to ports of pods.
 #[tokio::test]
-async fn monitoring_renders() {
-    let objects = documents(&rendered("config/monitoring").await);
-    assert_eq!(of_kind(&objects, "Service").len(), 1);
-    assert_eq!(of_kind(&objects, "ServiceMonitor").len(), 1);
+async fn monitoring_reaches_the_operator_and_the_provider() {
+    let monitoring = documents(&rendered("config/monitoring").await);
+    let monitor = named(&monitoring, "ServiceMonitor", "module-deployment-controller-manager");
+    let port = &monitor["spec"]["endpoints"][0]["port"];
+    let labelled = |labels: &Value, wanted: &Value| {
+        wanted.as_object().expect("labels").iter().all(|(name, value)| labels[name.as_str()] == *value)
+    };
+    let (operator, provider) = (rendered("config/default").await, rendered("config/vnode").await);
+    let (operator, provider) = (documents(&operator), documents(&provider));
+    for (services, service, pods, deployment) in [
+        (
+            &monitoring,
+            "module-deployment-controller-manager-metrics",
+            &operator,
+            "module-deployment-controller-manager",
+        ),
+        (&provider, "module-vnode-provider-metrics", &provider, "module-vnode-provider"),
+    ] {
+        let service = named(services, "Service", service);
+        assert_eq!(service["metadata"]["namespace"], monitor["metadata"]["namespace"]);
+        assert!(labelled(&service["metadata"]["labels"], &monitor["spec"]["selector"]["matchLabels"]), "{service}");
+        assert_eq!(service["spec"]["ports"][0]["name"], *port);
+        let template = &named(pods, "Deployment", deployment)["spec"]["template"];
+        assert!(labelled(&template["metadata"]["labels"], &service["spec"]["selector"]), "{service}");
+        let ports = template["spec"]["containers"][0]["ports"].as_array().expect("ports");
+        assert!(ports.iter().any(|port| port["name"] == service["spec"]["ports"][0]["targetPort"]), "{service}");
+    }
 }
 
 #[tokio::test]
