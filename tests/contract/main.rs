@@ -13,6 +13,7 @@ mod chart_values;
 mod cluster;
 mod columns;
 mod events;
+mod flow_control;
 mod hpa;
 mod install;
 mod limits;
