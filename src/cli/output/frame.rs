@@ -25,13 +25,14 @@ pub fn fit(text: &str, width: usize, height: usize) -> String {
     fitted
 }
 
-/// The text with this much space before each line; on a terminal its words wrap, elsewhere its lines stay.
+/// The text with this much space before each line; on a terminal its words wrap, elsewhere its lines stay. A command stays on one
+/// line, so that it can be copied.
 pub fn indented(text: &str, space: &str, look: &Look) -> String {
     let room = look.width.map(|width| width.saturating_sub(space.len()).max(20));
     let mut lines = Vec::new();
     for line in text.lines() {
         let mut current = String::new();
-        for word in line.split_whitespace() {
+        for word in &words(line) {
             let wide = room.is_some_and(|room| !current.is_empty() && current.width() + 1 + word.width() > room);
             if wide {
                 lines.push(std::mem::take(&mut current));
@@ -44,6 +45,24 @@ pub fn indented(text: &str, space: &str, look: &Look) -> String {
         lines.push(current);
     }
     lines.iter().map(|line| format!("{space}{line}\n")).collect()
+}
+
+/// The words of a line; what stands between backticks is one.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for word in line.split_whitespace() {
+        match words.last_mut().filter(|_| open) {
+            Some(command) => {
+                command.push(' ');
+                command.push_str(word);
+            }
+            None => words.push(word.to_owned()),
+        }
+        open ^= word.matches('`').count() % 2 == 1;
+    }
+    // A backtick alone isn't one of ours.
+    if open { line.split_whitespace().map(str::to_owned).collect() } else { words }
 }
 
 /// What takes `lines` lines off the terminal again that were drawn last.
@@ -102,6 +121,18 @@ mod tests {
         assert_eq!(fit("one\ntwo\nthree\nfour\n", 80, 4), "one\ntwo\n… 2 more lines\n");
         assert_eq!(fit("a long line\n", 6, 24), "a long\n");
         assert_eq!(fit("订单订单\n", 5, 24), "订单\n");
+    }
+
+    #[test]
+    fn words_wrap_and_a_command_stays_whole() {
+        let narrow = Look { colour: false, width: Some(30) };
+        let text = "see `kubectl module status hello -n shop`, then wait";
+        assert_eq!(indented(text, "  ", &narrow), "  see\n  `kubectl module status hello -n shop`,\n  then wait\n");
+        assert_eq!(
+            indented("it's a ` in a message that is long", "", &narrow),
+            "it's a ` in a message that is\nlong\n"
+        );
+        assert_eq!(indented(text, "", &Look::default()), format!("{text}\n"));
     }
 
     #[test]
