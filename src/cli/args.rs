@@ -74,8 +74,14 @@ pub enum Verb {
     /// Let a release go on that waits for a confirmation
     Confirm(verbs::confirm::Args),
     /// Hold releases and restarts back
+    #[command(after_help = "\
+What runs goes on running, and what is being installed is finished; nothing new begins. `kubectl module resume NAME` ends it.
+
+Examples:
+  kubectl module pause hello
+  kubectl module pause -l team=a")]
     Pause(verbs::apply::Targets),
-    /// Let them go on
+    /// Let releases and restarts go on that pause held back
     Resume(verbs::apply::Targets),
     /// Give the release under way up: the last completed revision comes back, the spec stays
     Abort(verbs::abort::Args),
@@ -86,8 +92,14 @@ pub enum Verb {
     /// Set the number of instances
     Scale(verbs::scale::Args),
     /// Install the same version anew, base by base
+    #[command(after_help = "\
+The jar is fetched again. As many stay available as the upgrade policy and maxUnavailable keep; `kubectl module status NAME --watch`
+waits for the end. A single base: `kubectl delete module MODULE`, by its name in `kubectl module get -o wide`.")]
     Restart(verbs::apply::Targets),
     /// Begin a release anew that was aborted or rolled back
+    #[command(after_help = "\
+The version stays: for when what made it fail is mended, in the repository, a database or the bases. All batches and confirmations
+come again. Another version goes in with `kubectl module set-version NAME VERSION`.")]
     Retry(verbs::apply::Targets),
     /// Check manifests without a cluster
     Validate(verbs::validate::Args),

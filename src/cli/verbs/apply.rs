@@ -36,11 +36,11 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// Options of all changing verbs.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Changing {
-    /// Only show what would be done: `client` asks nobody, `server` has the API server check it
-    #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
+    /// Only show what would be done: client sends nothing, server has the API server check it and store nothing
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t, hide_possible_values = true)]
     pub dry_run: DryRun,
-    /// Print the object as it is then, or its name, instead of a sentence
-    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    /// Print the object as it is then instead of a sentence: json, yaml, or its name
+    #[arg(short, long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub output: Option<ObjectFormat>,
 }
 

@@ -27,11 +27,12 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// How the agents in the bases are reached
-    #[arg(long, value_enum, default_value_t)]
+    /// How the agents in the bases are reached: by proxy (through the API server, with the right to create pods/proxy), direct (at
+    /// the pods' addresses, from here), or none (not asked; what Modules say is shown)
+    #[arg(long, value_enum, value_name = "WAY", default_value_t, hide_possible_values = true)]
     via: Via,
-    /// How it is shown
-    #[arg(short, long, value_enum, default_value_t)]
+    /// How it is shown: table, wide (with nothing shortened), json, yaml or name
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     output: Format,
 }
 

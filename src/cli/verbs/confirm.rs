@@ -24,6 +24,13 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Options of `confirm`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Refuses where nothing waits, and says what the release does instead.
+
+Examples:
+  kubectl module confirm hello          the batch that waits; the release stops again after the next one
+  kubectl module confirm hello --all    this one and all that follow
+  kubectl module confirm -l team=a      of several releases")]
 pub struct Args {
     /// This batch and all that follow
     #[arg(long)]

@@ -22,8 +22,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// How it is shown
-    #[arg(short, long, value_enum, default_value_t)]
+    /// How it is shown: table, wide (with nothing shortened), json, yaml or name
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     output: Format,
 }
 

@@ -16,6 +16,10 @@ use crate::{
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kubectl module history hello                 the revisions, oldest first
+  kubectl module history hello --revision 3    what revision 3 is made of; `kubectl module undo hello --to-revision 3` goes back to it")]
 pub struct Args {
     /// The ModuleDeployment's name
     #[arg(value_name = "NAME", value_parser = deployment_name)]
@@ -23,8 +27,8 @@ pub struct Args {
     /// Show this revision whole: its template, or with -o json|yaml the ModuleReplicaSet
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
-    /// How it is shown
-    #[arg(short, long, value_enum, default_value_t)]
+    /// How it is shown: table, wide (with nothing shortened), json, yaml or name
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     output: Format,
 }
 

@@ -34,6 +34,8 @@ const KINDS: [&str; 3] = ["ModuleDeployment", "ModuleReplicaSet", "Module"];
 
 /// Options of `migrate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+`kubectl module migrate plan -A` changes nothing; docs/migration.md says what to do in which order.")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -69,8 +71,8 @@ struct Scope {
 struct Plan {
     #[command(flatten)]
     scope: Scope,
-    /// How it is shown
-    #[arg(short, long, value_enum, default_value_t)]
+    /// How it is shown: table or json
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     output: Shown,
 }
 
@@ -91,8 +93,9 @@ struct Apply {
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
-    /// Mend this too
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    /// Mend this too: peer (replicas -1 where V1 overwrote it), policy (upgrade policies by the names that are read),
+    /// max-module-count (the present label beside the former one on base pods)
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT", hide_possible_values = true)]
     mend: Vec<Mend>,
     /// Don't look whether a controller runs; for who may not list Deployments in all namespaces
     #[arg(long)]

@@ -17,6 +17,13 @@ use crate::{
 
 /// Options of `scale`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Sets what `kubectl scale` and autoscalers set (spec.scaleReplicas); spec.replicas stays as it was applied. One on every base is
+written in the manifest: spec.replicas -1.
+
+Examples:
+  kubectl module scale hello --replicas 5
+  kubectl module scale hello --replicas 5 --current-replicas 3    only if nobody scaled it meanwhile")]
 pub struct Args {
     /// The ModuleDeployment's name
     #[arg(value_name = "NAME", value_parser = deployment_name)]

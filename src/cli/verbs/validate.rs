@@ -38,8 +38,8 @@ pub struct Args {
     /// Warnings fail too
     #[arg(long)]
     strict: bool,
-    /// How findings are shown
-    #[arg(short, long, value_enum, default_value_t)]
+    /// How findings are shown: text (file:line:column) or json
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     output: Shown,
 }
 

@@ -28,9 +28,10 @@ fn tool(world: &World, args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs it to its end, which comes.
 async fn run(world: &World, args: &[&str]) -> Output {
-    tool(world, args).output().await.expect("it runs")
+    let ended = tokio::time::timeout(SOON, tool(world, args).output()).await;
+    ended.unwrap_or_else(|_| panic!("{args:?} did not end within {SOON:?}")).expect("it runs")
 }
 
 /// Runs it, which must succeed, and gives what it printed.

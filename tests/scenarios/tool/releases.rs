@@ -158,6 +158,9 @@ fn scale_and_restart_do_what_they_say() {
         done(&world, &["restart", "size"]).await;
         done(&world, &["status", "size", "--watch", "--timeout", "60s"]).await;
         assert_eq!(installs(&world), had + 3, "each base once more");
+        done(&world, &["restart", "size"]).await;
+        done(&world, &["status", "size", "--watch", "--timeout", "60s"]).await;
+        assert_eq!(installs(&world), had + 6, "another order, whenever the last one was");
 
         world.change("size", json!({ "replicas": -1 })).await;
         world.completed("size").await;

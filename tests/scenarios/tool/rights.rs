@@ -257,6 +257,8 @@ fn a_viewer_sees_all_of_it_and_changes_nothing() {
             for verb in ["get", "status", "history", "diff", "logs-why"] {
                 runs_as(&world, "vera", verb, Gives::All).await;
             }
+            let one = done(&world, &["get", "team", "--as", "vera"]).await;
+            assert!(one.contains("team") && !one.contains("held"), "only what was named: {one}");
             let asked = ctl(&world, &["bases", "--via", "none", "--as", "vera"]).await;
             assert!(asked.code == Some(0) && asked.err.is_empty(), "{}", asked.err);
 
