@@ -51,8 +51,8 @@ test-long: ## New random worlds for the property tests (PROPTEST_CASES=2000), an
 	MODEL_DEPTH=$${MODEL_DEPTH:-2} cargo test --locked --lib -- model_tests --show-output
 test-unit: ## What needs no cluster
 	@tests/run unit
-test-cluster: ## Contract, scenarios, virtual nodes, rights, take-over of V1 and the documents, on a real control plane with simulated bases
-	@tests/run contract scenarios vnode rights migration docs
+test-cluster: ## Contract, scenarios, virtual nodes, take-over of V1, rights and the documents, on a real control plane with simulated bases
+	@tests/run contract scenarios vnode migration rights docs
 test-jvm: ## What needs JVM bases: conformance of the simulated agent, and the main job
 	@tests/run conformance jvm
 coverage: ## Lines and regions that unit, contract, scenario, vnode and migration tests reach; fails below 80 % and 60 %

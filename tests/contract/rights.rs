@@ -85,7 +85,7 @@ may  anywhere pods                                        get list watch patch d
 may  anywhere pods/status                                 patch
 may  anywhere deployments.apps                            get list watch
 may  anywhere nodes                                       list watch
-may  anywhere services                                    list watch create patch delete
+may  anywhere services                                    get list watch create patch delete
 may  anywhere events.events.k8s.io                        create patch
 may  own      leases.coordination.k8s.io                  create
 may  own      leases.coordination.k8s.io=2245841c.koupleless.io                        get update

@@ -92,7 +92,7 @@ fn the_manual_leads_from_v1_to_here_and_back() {
             match command.as_str() {
                 INSTALL => {
                     world.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", "crds"]).await;
-                    operator = Some(Process::start(&world, &[]));
+                    operator = Some(Process::start(&world, &[]).await);
                     settled(&world).await;
                     until_scale_replicas(&world, true).await;
                 }

@@ -21,14 +21,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it for the namespace of `world`, with more flags.
-    pub fn start(world: &World, flags: &[&str]) -> Self {
-        Self::begin(command(world), flags)
+    /// Starts it for the namespace of `world`, with more flags. It has the rights of an install there.
+    pub async fn start(world: &World, flags: &[&str]) -> Self {
+        Self::begin(command(world).await, flags)
     }
 
     /// As [`Process::start`], as the process of a pod there.
-    pub fn start_in(world: &World, pod: &str, flags: &[&str]) -> Self {
-        let mut command = command(world);
+    pub async fn start_in(world: &World, pod: &str, flags: &[&str]) -> Self {
+        let mut command = command(world).await;
         command.env("POD_NAMESPACE", world.namespace()).env("POD_NAME", pod);
         Self::begin(command, flags)
     }
@@ -98,12 +98,13 @@ impl Process {
     }
 }
 
-fn command(world: &World) -> Command {
+async fn command(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_module-controller"));
     command
         .arg(format!("--namespace={}", world.namespace()))
         .arg(format!("--leader-elect-namespace={}", world.namespace()))
         .stdin(Stdio::null())
+        .env("KUBECONFIG", world.operator_kubeconfig().await)
         .env_remove("POD_NAME")
         .kill_on_drop(true);
     command
@@ -111,6 +112,6 @@ fn command(world: &World) -> Command {
 
 /// Runs it to its end.
 pub async fn run(world: &World, flags: &[&str]) -> Output {
-    let output = tokio::time::timeout(SOON * 2, command(world).args(flags).output()).await;
+    let output = tokio::time::timeout(SOON * 2, command(world).await.args(flags).output()).await;
     output.unwrap_or_else(|_| panic!("{flags:?} never ends")).expect("its output")
 }

@@ -52,7 +52,7 @@ fn a_v1_without_an_election_is_waited_for_and_one_that_comes_back_is_left_the_fi
         world.deploy(&module("shop")).await;
         start_v1(&world).await;
 
-        let mut process = Process::start(&world, &[]);
+        let mut process = Process::start(&world, &[]).await;
         process.refuses(&world, "the Go ModuleController V1 runs in pod").await;
         nothing_is_done(&world, "shop").await;
         let events = world.list(Kind::Event).await;
@@ -91,7 +91,7 @@ fn a_rolling_update_from_v1_goes_on_while_its_pod_is_waited_for() {
         let pods = world.list(Kind::Pod).await;
         let own = text(pods.iter().find(new).expect("the new pod"), "/metadata/name");
 
-        let process = Process::start_in(&world, own, &[]);
+        let process = Process::start_in(&world, own, &[]).await;
         process.ready(&world).await;
         let waits = || async { process.log().contains("runs in pod").then_some(()).ok_or_else(|| process.log()) };
         world.eventually(SOON, "it waits for V1", waits).await;
@@ -126,7 +126,7 @@ fn a_v1_that_renews_its_lease_is_waited_for_whatever_its_clock_says() {
             }
         });
 
-        let process = Process::start(&world, &[]);
+        let process = Process::start(&world, &[]).await;
         process.refuses(&world, "renews the Lease").await;
         nothing_is_done(&world, "shop").await;
 
@@ -142,7 +142,7 @@ fn who_knows_better_overrides_it() {
         world.bases(1).await;
         world.deploy(&module("shop")).await;
         start_v1(&world).await;
-        let process = Process::start(&world, &["--ignore-v1"]);
+        let process = Process::start(&world, &["--ignore-v1"]).await;
         world.completed("shop").await;
         process.ready(&world).await;
     });

@@ -1,8 +1,8 @@
 //! Whether the operator and the VNode provider need what the roles in `config/` give them. The stories of `tests/contract`,
-//! `tests/scenarios` and `tests/vnode` run with exactly these roles, which shows that they are enough; this reads in the audit
+//! `tests/scenarios`, `tests/vnode` and `tests/migration` run with exactly these roles, which shows that they are enough; this reads in the audit
 //! log of the API server what was made use of, which shows that they aren't more.
 //!
-//! It looks at what others have left in its rig: `tests/run contract scenarios vnode rights`. Must not: ask the cluster.
+//! It looks at what others have left in its rig: `tests/run contract scenarios vnode migration rights`. Must not: ask the cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -104,7 +104,7 @@ struct Asked {
 
 fn asked() -> Asked {
     let state = std::env::var("RIG_STATE")
-        .expect("RIG_STATE is set in the rig: run `tests/run contract scenarios vnode rights`");
+        .expect("RIG_STATE is set in the rig: run `tests/run contract scenarios vnode migration rights`");
     let file = Path::new(&state).join("audit.log");
     let log = File::open(&file).unwrap_or_else(|error| panic!("{}: {error}; the rig needs --audit", file.display()));
     let mut asked = Asked::default();
@@ -126,7 +126,7 @@ fn asked() -> Asked {
         let some = asked.all.iter().any(|(_, asking)| *asking == account);
         assert!(
             some,
-            "NOT CHECKED: nothing ran as {account} in this rig: run `tests/run contract scenarios vnode rights`"
+            "NOT CHECKED: nothing ran as {account} in this rig: run `tests/run contract scenarios vnode migration rights`"
         );
     }
     asked

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, LazyLock},
 };
 
@@ -65,14 +66,28 @@ impl Install {
 impl World {
     /// A client of the account that this install makes, with its rights.
     pub(super) async fn client_of(&self, install: Install) -> Client {
+        shared::client_as(&self.user_of(install).await).await
+    }
+
+    /// A file by which a process is the operator, with the rights of an install for this namespace. It goes with the rig.
+    pub async fn operator_kubeconfig(&self) -> PathBuf {
+        let user = self.user_of(Install::Namespaced).await;
+        let folder = std::env::var_os("RIG_STATE").map_or_else(std::env::temp_dir, PathBuf::from);
+        let file = folder.join(format!("{}.kubeconfig", self.namespace()));
+        let config = serde_json::to_string(&shared::kubeconfig_as(&user)).expect("JSON");
+        std::fs::write(&file, config).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        file
+    }
+
+    /// The account that this install makes, once it has its rights.
+    async fn user_of(&self, install: Install) -> String {
         let user = format!("system:serviceaccount:{}:{}", self.namespace(), install.account());
         let mut granted = self.inner.granted.lock().await;
         if !granted.contains(&install) {
             self.grant(install, &user).await;
             granted.push(install);
         }
-        drop(granted);
-        shared::client_as(&user).await
+        user
     }
 
     async fn grant(&self, install: Install, user: &str) {

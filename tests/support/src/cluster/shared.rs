@@ -67,16 +67,21 @@ pub(super) async fn client() -> Client {
 
 /// A client with connections of its own that has a user's rights and no others. In the rig the audit log tells its requests.
 pub(super) async fn client_as(user: &str) -> Client {
-    let config = match std::env::var_os("RIG_OPERATOR_KUBECONFIG") {
-        Some(file) => {
-            let read = Kubeconfig::read_from(file).expect("a kubeconfig of the operator's");
-            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await
-        }
-        None => Config::from_kubeconfig(&KubeConfigOptions::default()).await,
+    let config = Config::from_custom_kubeconfig(kubeconfig_as(user), &KubeConfigOptions::default()).await;
+    module_controller::runtime::client::build(config.expect("KUBECONFIG names a cluster")).expect("a client")
+}
+
+/// What [`client_as`] is made of.
+pub(super) fn kubeconfig_as(user: &str) -> Kubeconfig {
+    let read = match std::env::var_os("RIG_OPERATOR_KUBECONFIG") {
+        Some(file) => Kubeconfig::read_from(file),
+        None => Kubeconfig::read(),
     };
-    let mut config = config.expect("KUBECONFIG names a cluster");
-    config.auth_info.impersonate = Some(user.to_owned());
-    module_controller::runtime::client::build(config).expect("a client")
+    let mut kubeconfig = read.expect("KUBECONFIG names a cluster");
+    for known in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+        known.impersonate = Some(user.to_owned());
+    }
+    kubeconfig
 }
 
 /// The repository.
