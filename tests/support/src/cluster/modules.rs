@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
 use super::{Kind, SOON, World, base_deployment, text};
@@ -228,6 +230,25 @@ impl World {
             if status["used"][&counted].is_string() { Ok(()) } else { Err(format!("{status}")) }
         };
         self.eventually(WITHIN, &format!("{counted} is counted"), look).await;
+        self.quota_is_in_force().await;
+    }
+
+    /// What the API server admits goes by a watch of quotas, which may lag: where it knows of a later one, it knows of all before.
+    async fn quota_is_in_force(&self) {
+        const LATER: &str = "later";
+        let none = json!({ "metadata": { "name": LATER }, "spec": { "hard": { "configmaps": "0" } } });
+        self.create(Kind::ResourceQuota, none).await;
+        let maps: Api<ConfigMap> = Api::namespaced(self.client(), self.namespace());
+        let probe: ConfigMap = serde_json::from_value(json!({ "metadata": { "name": "probe" } })).expect("a ConfigMap");
+        let only_asked = PostParams { dry_run: true, ..PostParams::default() };
+        let look = || async {
+            match maps.create(&only_asked, &probe).await {
+                Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        };
+        self.eventually(SOON, "quotas are in force", look).await;
+        self.delete(Kind::ResourceQuota, LATER).await;
     }
 
     /// Lifts the quota.
