@@ -8,21 +8,39 @@ use super::Look;
 const ESCAPE: char = '\u{1b}';
 const RESET: &str = "\u{1b}[0m";
 
-/// The text as far as it fits: no line wraps, which would shift what is drawn next, and one line stays free for the cursor.
-pub fn fit(text: &str, width: usize, height: usize) -> String {
+/// The text as far as it fits, and how many rows it takes. Lines are cut, because one that wraps shifts what is drawn next; but
+/// for those with a command, which the terminal wraps, so that it can be copied. One row stays free for the cursor.
+pub fn fit(text: &str, width: usize, height: usize) -> (String, usize) {
     let lines: Vec<&str> = text.lines().collect();
     let room = height.saturating_sub(1).max(1);
-    let shown = if lines.len() > room { room - 1 } else { lines.len() };
-    let mut fitted = String::new();
-    for line in &lines[..shown] {
-        fitted.push_str(&shortened(line, width));
+    let drawn: Vec<(String, usize)> = lines.iter().map(|line| drawn(line, width)).collect();
+    let needed: usize = drawn.iter().map(|(_, rows)| rows).sum();
+    let most = if needed > room { room - 1 } else { room };
+    let (mut fitted, mut used, mut shown) = (String::new(), 0, 0);
+    for (line, rows) in &drawn {
+        if used + rows > most {
+            break;
+        }
+        (used, shown) = (used + rows, shown + 1);
+        fitted.push_str(line);
         fitted.push('\n');
     }
     if shown < lines.len() {
         fitted.push_str(&shortened(&format!("… {} more lines", lines.len() - shown), width));
         fitted.push('\n');
+        used += 1;
     }
-    fitted
+    (fitted, used)
+}
+
+/// A line as it is drawn, and the rows that it takes.
+fn drawn(line: &str, width: usize) -> (String, usize) {
+    // Ours have no colours.
+    if line.contains("`kubectl ") && line.width() > width {
+        (line.to_owned(), line.width().div_ceil(width.max(1)))
+    } else {
+        (shortened(line, width), 1)
+    }
 }
 
 /// The text with this much space before each line; on a terminal its words wrap, elsewhere its lines stay. A command stays on one
@@ -65,9 +83,9 @@ fn words(line: &str) -> Vec<String> {
     if open { line.split_whitespace().map(str::to_owned).collect() } else { words }
 }
 
-/// What takes `lines` lines off the terminal again that were drawn last.
-pub fn erase(lines: usize) -> String {
-    if lines == 0 { String::new() } else { format!("{ESCAPE}[{lines}A\r{ESCAPE}[J") }
+/// What takes `rows` rows off the terminal again that were drawn last.
+pub fn erase(rows: usize) -> String {
+    if rows == 0 { String::new() } else { format!("{ESCAPE}[{rows}A\r{ESCAPE}[J") }
 }
 
 /// What empties the terminal.
@@ -117,10 +135,18 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_cut_and_counted() {
-        assert_eq!(fit("one\ntwo\nthree\n", 80, 24), "one\ntwo\nthree\n");
-        assert_eq!(fit("one\ntwo\nthree\nfour\n", 80, 4), "one\ntwo\n… 2 more lines\n");
-        assert_eq!(fit("a long line\n", 6, 24), "a long\n");
-        assert_eq!(fit("订单订单\n", 5, 24), "订单\n");
+        let fitted = |text: &str, width: usize, height: usize| fit(text, width, height).0;
+        assert_eq!(fit("one\ntwo\nthree\n", 80, 24), ("one\ntwo\nthree\n".to_owned(), 3));
+        assert_eq!(fit("one\ntwo\nthree\nfour\n", 80, 4), ("one\ntwo\n… 2 more lines\n".to_owned(), 3));
+        assert_eq!(fitted("a long line\n", 6, 24), "a long\n");
+        assert_eq!(fitted("订单订单\n", 5, 24), "订单\n");
+    }
+
+    #[test]
+    fn a_command_wraps_where_it_is_drawn_over_and_over_too() {
+        let text = "a long line\n`kubectl logs base-1`\nthe end\n";
+        assert_eq!(fit(text, 10, 24), ("a long lin\n`kubectl logs base-1`\nthe end\n".to_owned(), 5));
+        assert_eq!(fit(text, 10, 5), ("a long lin\n… 2 more l\n".to_owned(), 2), "its rows count");
     }
 
     #[test]
@@ -137,8 +163,9 @@ mod tests {
 
     #[test]
     fn a_colour_ends_with_the_line_that_is_cut() {
-        assert_eq!(fit("\u{1b}[31mabcdef\u{1b}[0m x\n", 3, 24), "\u{1b}[31mabc\u{1b}[0m\n");
-        assert_eq!(fit("\u{1b}[31mab\u{1b}[0m\n", 2, 24), "\u{1b}[31mab\u{1b}[0m\n");
+        let fitted = |text: &str, width: usize, height: usize| fit(text, width, height).0;
+        assert_eq!(fitted("\u{1b}[31mabcdef\u{1b}[0m x\n", 3, 24), "\u{1b}[31mabc\u{1b}[0m\n");
+        assert_eq!(fitted("\u{1b}[31mab\u{1b}[0m\n", 2, 24), "\u{1b}[31mab\u{1b}[0m\n");
     }
 
     #[test]

@@ -151,7 +151,7 @@ struct Show {
     live: bool,
     /// As a log.
     log: bool,
-    /// Lines of the last drawing, and the terminal's size at that time.
+    /// Rows of the last drawing, and the terminal's size at that time.
     drawn: usize,
     size: (usize, usize),
     /// The last line of each deployment, and which object that was about.
@@ -183,9 +183,9 @@ impl Show {
         match () {
             () if self.live => {
                 let (width, height) = self.resized();
-                let screen = fit(&status::screen(observed, told, &self.out.look, cluster::now()), width, height);
-                let text = erase(self.drawn) + &screen;
-                self.drawn = screen.lines().count();
+                let screen = status::screen(observed, told, &self.out.look, cluster::now());
+                let (screen, rows) = fit(&screen, width, height);
+                let text = erase(std::mem::replace(&mut self.drawn, rows)) + &screen;
                 self.out.print(&text)
             }
             () if self.log => self.print_news(observed, trees, told),
@@ -210,7 +210,8 @@ impl Show {
         let sentence = format!("no news for {failures} {looks}: {error}");
         if self.live {
             let (width, _) = self.resized();
-            let line = fit(&sentence, width, 2);
+            // Without the command that it suggests, it is one row.
+            let (line, _) = fit(&sentence.replace('`', ""), width, 2);
             let before = if failures > 1 { erase(1) } else { String::new() };
             self.drawn += usize::from(failures == 1);
             return self.out.print(&(before + &line));
