@@ -12,7 +12,7 @@ demo: ## The main job on a real control plane and two real JVM bases, step by st
 	@tests/demo/demo
 demo-up: ## The same cluster, bases and operator, left running in the background (DEMO_HOURS=4)
 	@tests/demo/up
-demo-shell: ## A shell beside it in which kubectl just works
+demo-shell: ## A shell beside it in which kubectl and kubectl module just work
 	@tests/demo/shell
 demo-down: ## Ends it
 	@tests/demo/down
