@@ -1,7 +1,7 @@
 //! Who may do what: each verb with exactly the rights that docs/kubectl-module.md lists for it, and with each of them missing;
 //! and the roles in config/users, as people and pipelines have them.
 
-use std::{collections::BTreeMap, future::Future};
+use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{
@@ -215,8 +215,8 @@ fn each_verb_needs_what_the_document_lists_and_nothing_more() {
                 cases.push((format!("{verb}-all"), all, verb.clone(), Gives::All));
             }
         }
-        let verbs: BTreeMap<&str, ()> = cases.iter().map(|(_, _, verb, _)| (verb.as_str(), ())).collect();
-        assert_eq!(verbs.len(), 15, "{:?}", verbs.keys());
+        let verbs: BTreeSet<&str> = cases.iter().map(|(_, _, verb, _)| verb.as_str()).collect();
+        assert_eq!(verbs.len(), 15, "{verbs:?}");
         let run = |(user, rights, verb, gives): (String, Vec<Right>, String, Gives)| async move {
             allow(world, &user, &rights).await;
             runs_as(world, &user, &verb, gives).await;
@@ -230,7 +230,7 @@ fn each_verb_needs_what_the_document_lists_and_nothing_more() {
 }
 
 /// The roles of config/users in the cluster.
-async fn with_roles<F: Future<Output = ()>>(world: &World, play: F) {
+async fn apply_roles(world: &World) {
     for role in [
         include_str!("../../../config/users/viewer.yaml"),
         include_str!("../../../config/users/editor.yaml"),
@@ -239,7 +239,6 @@ async fn with_roles<F: Future<Output = ()>>(world: &World, play: F) {
     ] {
         world.apply_anywhere(role).await;
     }
-    play.await;
 }
 
 /// A user by name.
@@ -250,86 +249,82 @@ pub fn user(name: &str) -> Subject {
 #[test]
 fn a_viewer_sees_all_of_it_and_changes_nothing() {
     scenario("tool_viewer", |world| async move {
-        with_roles(&world, async {
-            releases(&world).await;
-            bind(&world, "viewers", ("ClusterRole", "module-viewer"), &user("vera")).await;
-            until_allowed(&world, "vera", None, ("list", "moduledeployments")).await;
-            for verb in ["get", "status", "history", "diff", "logs-why"] {
-                runs_as(&world, "vera", verb, Gives::All).await;
-            }
-            let one = done(&world, &["get", "team", "--as", "vera"]).await;
-            assert!(one.contains("team") && !one.contains("held"), "only what was named: {one}");
-            let asked = ctl(&world, &["bases", "--via", "none", "--as", "vera"]).await;
-            assert!(asked.code == Some(0) && asked.err.is_empty(), "{}", asked.err);
+        apply_roles(&world).await;
+        releases(&world).await;
+        bind(&world, "viewers", ("ClusterRole", "module-viewer"), &user("vera")).await;
+        until_allowed(&world, "vera", None, ("list", "moduledeployments")).await;
+        for verb in ["get", "status", "history", "diff", "logs-why"] {
+            runs_as(&world, "vera", verb, Gives::All).await;
+        }
+        let one = done(&world, &["get", "team", "--as", "vera"]).await;
+        assert!(one.contains("team") && !one.contains("held"), "only what was named: {one}");
+        let asked = ctl(&world, &["bases", "--via", "none", "--as", "vera"]).await;
+        assert!(asked.code == Some(0) && asked.err.is_empty(), "{}", asked.err);
 
-            for verb in ["pause", "restart", "set-version", "undo", "confirm", "abort", "scale"] {
-                let (need, resource) = match verb {
-                    "abort" => ("patch", "modulereplicasets"),
-                    "scale" => ("patch", "moduledeployments/scale"),
-                    _ => ("patch", "moduledeployments"),
-                };
-                let refused = ctl(&world, &[&command(verb)[..], &["--as", "vera"]].concat()).await.fails(1);
-                let namespace = world.namespace();
-                let says = format!(
-                    "vera may not {need} {resource}.koupleless.io in namespace {namespace}; ask for a RoleBinding to the \
+        for verb in ["pause", "restart", "set-version", "undo", "confirm", "abort", "scale"] {
+            let (need, resource) = match verb {
+                "abort" => ("patch", "modulereplicasets"),
+                "scale" => ("patch", "moduledeployments/scale"),
+                _ => ("patch", "moduledeployments"),
+            };
+            let refused = ctl(&world, &[&command(verb)[..], &["--as", "vera"]].concat()).await.fails(1);
+            let namespace = world.namespace();
+            let says = format!(
+                "vera may not {need} {resource}.koupleless.io in namespace {namespace}; ask for a RoleBinding to the \
                      ClusterRole module-editor there"
-                );
-                assert!(refused.contains(&says), "{verb}: {refused}");
-            }
-            let everywhere = ["get", "-A", "--as", "vera"];
-            let output = super::program(&everywhere).output().await.expect("it runs");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(said.contains("in all namespaces; name one namespace with -n"), "{said}");
-        })
-        .await;
+            );
+            assert!(refused.contains(&says), "{verb}: {refused}");
+        }
+        let everywhere = ["get", "-A", "--as", "vera"];
+        let output = super::program(&everywhere).output().await.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("in all namespaces; name one namespace with -n"), "{said}");
     });
 }
 
 #[test]
 fn an_editor_takes_a_release_through_all_that_can_happen_to_it() {
     scenario("tool_editor", |world| async move {
-        with_roles(&world, async {
-            let pods = world.bases(2).await;
-            let spec = module("mine").replicas(2).strategy("batchCount", json!(2)).strategy("needConfirm", json!(true));
-            // By the group that a login service says the user is in.
-            let group = Subject { kind: "Group".to_owned(), name: "releasers".to_owned(), ..Subject::default() };
-            bind(&world, "editors", ("ClusterRole", "module-editor"), &group).await;
-            until_allowed(&world, "eddie", Some("releasers"), ("patch", "moduledeployments/scale")).await;
-            let eddie = |args: &[&'static str]| {
-                let args = [args, &["--as", "eddie", "--as-group", "releasers"]].concat();
-                let world = &world;
-                async move { done(world, &args).await }
-            };
-            world.deploy(&spec).await;
-            world.progress("mine", "WaitingForConfirmation").await;
-            eddie(&["confirm", "mine", "--all"]).await;
-            eddie(&["status", "mine", "--watch", "--timeout", "60s"]).await;
-            eddie(&["set-version", "mine", "2.0.0"]).await;
-            world.progress("mine", "WaitingForConfirmation").await;
-            eddie(&["pause", "mine"]).await;
-            eddie(&["resume", "mine"]).await;
-            world.progress("mine", "WaitingForConfirmation").await;
-            eddie(&["abort", "mine"]).await;
-            world.progress("mine", "Aborted").await;
-            eddie(&["retry", "mine"]).await;
-            world.progress("mine", "WaitingForConfirmation").await;
-            eddie(&["confirm", "mine", "--all"]).await;
-            world.completed("mine").await;
-            eddie(&["undo", "mine"]).await;
-            world.progress("mine", "WaitingForConfirmation").await;
-            eddie(&["confirm", "mine", "--all"]).await;
-            world.completed("mine").await;
-            eddie(&["scale", "mine", "--replicas", "1"]).await;
-            world.completed("mine").await;
-            eddie(&["restart", "mine"]).await;
-            eddie(&["status", "mine", "--watch", "--timeout", "60s"]).await;
-            world.until_serving(&pods, "mine", "1.0.0", 1).await;
-            assert!(eddie(&["bases", "mine"]).await.contains("ACTIVATED"), "asked through pods/proxy");
+        apply_roles(&world).await;
+        let pods = world.bases(2).await;
+        let spec = module("mine").replicas(2).strategy("batchCount", json!(2)).strategy("needConfirm", json!(true));
+        // By the group that a login service says the user is in.
+        let group = Subject { kind: "Group".to_owned(), name: "releasers".to_owned(), ..Subject::default() };
+        bind(&world, "editors", ("ClusterRole", "module-editor"), &group).await;
+        until_allowed(&world, "eddie", Some("releasers"), ("patch", "moduledeployments/scale")).await;
+        let eddie = |args: &[&'static str]| {
+            let args = [args, &["--as", "eddie", "--as-group", "releasers"]].concat();
+            let world = &world;
+            async move { done(world, &args).await }
+        };
+        world.deploy(&spec).await;
+        world.progress("mine", "WaitingForConfirmation").await;
+        eddie(&["confirm", "mine", "--all"]).await;
+        eddie(&["status", "mine", "--watch", "--timeout", "60s"]).await;
+        eddie(&["set-version", "mine", "2.0.0"]).await;
+        world.progress("mine", "WaitingForConfirmation").await;
+        eddie(&["pause", "mine"]).await;
+        eddie(&["resume", "mine"]).await;
+        world.progress("mine", "WaitingForConfirmation").await;
+        eddie(&["abort", "mine"]).await;
+        world.progress("mine", "Aborted").await;
+        eddie(&["retry", "mine"]).await;
+        world.progress("mine", "WaitingForConfirmation").await;
+        eddie(&["confirm", "mine", "--all"]).await;
+        world.completed("mine").await;
+        eddie(&["undo", "mine"]).await;
+        world.progress("mine", "WaitingForConfirmation").await;
+        eddie(&["confirm", "mine", "--all"]).await;
+        world.completed("mine").await;
+        eddie(&["scale", "mine", "--replicas", "1"]).await;
+        world.completed("mine").await;
+        eddie(&["restart", "mine"]).await;
+        eddie(&["status", "mine", "--watch", "--timeout", "60s"]).await;
+        world.until_serving(&pods, "mine", "1.0.0", 1).await;
+        assert!(eddie(&["bases", "mine"]).await.contains("ACTIVATED"), "asked through pods/proxy");
 
-            let alone = ctl(&world, &["pause", "mine", "--as", "eddie"]).await.fails(1);
-            assert!(alone.contains("eddie may not get moduledeployments.koupleless.io"), "without the group: {alone}");
-        })
-        .await;
+        let alone = ctl(&world, &["pause", "mine", "--as", "eddie"]).await.fails(1);
+        assert!(alone.contains("eddie may not get moduledeployments.koupleless.io"), "without the group: {alone}");
     });
 }
 
@@ -337,22 +332,20 @@ fn an_editor_takes_a_release_through_all_that_can_happen_to_it() {
 #[test]
 fn kubernetes_own_roles_have_ours_in_them() {
     scenario("tool_aggregated", |world| async move {
-        with_roles(&world, async {
-            world.bases(1).await;
-            world.deployed(&module("own")).await;
-            for role in ["view", "edit", "admin"] {
-                bind(&world, role, ("ClusterRole", role), &user(role)).await;
-            }
-            until_allowed(&world, "view", None, ("list", "moduledeployments")).await;
-            until_allowed(&world, "edit", None, ("patch", "moduledeployments/scale")).await;
-            until_allowed(&world, "admin", None, ("delete", "modulereplicasets")).await;
-            assert!(ctl(&world, &["status", "own", "--as", "view"]).await.fails_never().contains("Completed"));
-            assert!(ctl(&world, &["pause", "own", "--as", "view"]).await.fails(1).contains("view may not patch"));
-            assert!(ctl(&world, &["pause", "own", "--as", "edit"]).await.fails_never().contains("paused"));
-            assert_eq!(world.deployment("own").await["spec"]["paused"], true);
-            assert!(ctl(&world, &["resume", "own", "--as", "admin"]).await.fails_never().contains("resumed"));
-            assert!(world.find(Kind::ModuleDeployment, "own").await.is_some());
-        })
-        .await;
+        apply_roles(&world).await;
+        world.bases(1).await;
+        world.deployed(&module("own")).await;
+        for role in ["view", "edit", "admin"] {
+            bind(&world, role, ("ClusterRole", role), &user(role)).await;
+        }
+        until_allowed(&world, "view", None, ("list", "moduledeployments")).await;
+        until_allowed(&world, "edit", None, ("patch", "moduledeployments/scale")).await;
+        until_allowed(&world, "admin", None, ("delete", "modulereplicasets")).await;
+        assert!(ctl(&world, &["status", "own", "--as", "view"]).await.fails_never().contains("Completed"));
+        assert!(ctl(&world, &["pause", "own", "--as", "view"]).await.fails(1).contains("view may not patch"));
+        assert!(ctl(&world, &["pause", "own", "--as", "edit"]).await.fails_never().contains("paused"));
+        assert_eq!(world.deployment("own").await["spec"]["paused"], true);
+        assert!(ctl(&world, &["resume", "own", "--as", "admin"]).await.fails_never().contains("resumed"));
+        assert!(world.find(Kind::ModuleDeployment, "own").await.is_some());
     });
 }
