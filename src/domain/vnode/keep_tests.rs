@@ -1,0 +1,221 @@
+use k8s_openapi::jiff::Timestamp;
+
+use super::*;
+use crate::{api::vkeys, domain::vnode::lease::Step};
+
+const ME: &str = "me";
+const NOW: i64 = 1_000_000;
+
+fn base() -> VBase {
+    VBase {
+        identity: "id".into(),
+        name: "base".into(),
+        version: "1".into(),
+        ip: "10.0.0.1".into(),
+        hostname: "base-0".into(),
+        port: 1238,
+        tunnel: vkeys::tunnel::DISCOVERY,
+        env: "dev".into(),
+        ..VBase::default()
+    }
+}
+
+fn wall() -> Time {
+    Time(Timestamp::from_second(1000).unwrap())
+}
+
+fn sight(holder: &str) -> Sight {
+    let lease = lease::build("v", "dev", holder, &Periods::default(), Timestamp::from_second(1).unwrap());
+    Sight::Unknown.seen(Some(&lease), NOW - 1000)
+}
+
+fn heard(answered_ago: Option<i64>) -> Heard {
+    let metaspace = Metaspace { max: Some(1000), committed: 100 };
+    Heard {
+        since: NOW - 100_000,
+        answered: answered_ago.map(|ago| NOW - ago),
+        metaspace,
+        inactive: false,
+        excused: None,
+    }
+}
+
+struct Case {
+    base: Option<VBase>,
+    heard: Heard,
+    node: Option<Node>,
+    sight: Sight,
+    renewed_at: Option<i64>,
+    reported_at: Option<i64>,
+    patched_at: Option<i64>,
+}
+
+impl Case {
+    fn plan(&self) -> Plan {
+        let view = View {
+            base: self.base.as_ref(),
+            heard: self.heard,
+            node: self.node.as_ref(),
+            sight: &self.sight,
+            renewed_at: self.renewed_at,
+            reported_at: self.reported_at,
+            patched_at: self.patched_at,
+            me: ME,
+        };
+        plan(&view, &Times::default(), NOW, &wall())
+    }
+}
+
+/// A VNode that is held, fresh, and as it should be.
+fn settled() -> Case {
+    let ready = readiness(Reach::Answers, false);
+    Case {
+        base: Some(base()),
+        heard: heard(Some(1000)),
+        node: Some(node::build(&base(), heard(None).metaspace, &ready, &wall())),
+        sight: sight(ME),
+        renewed_at: Some(NOW - 1000),
+        reported_at: Some(NOW - 1000),
+        patched_at: None,
+    }
+}
+
+#[test]
+fn reach_follows_the_contracts_times() {
+    let times = Times::default();
+    for (ago, reach) in [
+        (0, Reach::Answers),
+        (24_999, Reach::Answers),
+        (25_000, Reach::Unreachable),
+        (59_999, Reach::Unreachable),
+        (60_000, Reach::Dead),
+    ] {
+        assert_eq!(heard(Some(ago)).reach(&times, NOW), reach, "{ago}");
+    }
+    let fresh = Heard { since: NOW - 1000, ..Heard::default() };
+    assert_eq!(fresh.reach(&times, NOW), Reach::Unknown);
+    assert_eq!(fresh.reach(&times, NOW + 59_000), Reach::Dead);
+}
+
+#[test]
+fn a_vnode_begins_with_an_answer_then_the_lease_then_the_node() {
+    let new = || Case { node: None, sight: Sight::Absent, renewed_at: None, reported_at: None, ..settled() };
+    let unheard = Case { heard: Heard { since: NOW - 1000, ..Heard::default() }, ..new() }.plan();
+    assert_eq!((unheard.lease, unheard.node, unheard.acts), (None, NodeStep::Leave, false));
+    let first = new().plan();
+    assert_eq!((first.lease, &first.node), (Some(Step::Create), &NodeStep::Leave));
+    let held = Case { sight: sight(ME), renewed_at: Some(NOW), ..new() }.plan();
+    assert!(held.acts && matches!(held.node, NodeStep::Create(_)), "{held:?}");
+}
+
+#[test]
+fn nothing_is_done_while_nothing_changes() {
+    let quiet = settled().plan();
+    assert_eq!((quiet.lease, &quiet.node), (Some(Step::Keep(NOW + 9000)), &NodeStep::Leave));
+    assert_eq!(quiet.wake_at, NOW + 9000);
+}
+
+#[test]
+fn a_status_is_written_on_a_change_and_now_and_then() {
+    let fuller = Heard { metaspace: Metaspace { max: Some(1000), committed: 300 }, ..settled().heard };
+    let NodeStep::Report(status) = (Case { heard: fuller, ..settled() }).plan().node else { panic!("a report") };
+    assert_eq!(status.allocatable.unwrap()["memory"].0, "700");
+    let old = Case { reported_at: Some(NOW - 300_000), ..settled() };
+    assert!(matches!(old.plan().node, NodeStep::Report(_)));
+    let unheard_of = Case { reported_at: None, ..settled() };
+    assert!(matches!(unheard_of.plan().node, NodeStep::Report(_)));
+}
+
+#[test]
+fn a_silent_base_is_not_ready_then_dead_and_its_lease_is_renewed_until_then() {
+    let lost = Case { heard: heard(Some(25_000)), ..settled() }.plan();
+    let NodeStep::Report(status) = &lost.node else { panic!("a report: {lost:?}") };
+    let ready = &status.conditions.as_ref().unwrap()[0];
+    assert_eq!((ready.status.as_str(), ready.reason.as_deref()), ("False", Some("BaseUnreachable")));
+    assert_eq!(lost.lease, Some(Step::Keep(NOW + 9000)));
+    let dead = Case { heard: heard(Some(60_000)), ..settled() }.plan();
+    assert_eq!((dead.node, dead.reach), (NodeStep::Delete, Reach::Dead));
+}
+
+#[test]
+fn a_base_that_is_gone_takes_its_vnode_along_at_once() {
+    let gone = Case { base: None, ..settled() }.plan();
+    assert_eq!((gone.node, gone.reach), (NodeStep::Delete, Reach::Gone));
+    // Its holder may live: what it left is taken over only when the Lease has run out.
+    let others = Case { base: None, sight: sight("other"), renewed_at: None, ..settled() }.plan();
+    assert_eq!((others.lease, others.node), (Some(Step::HandsOff(NOW + 39_000)), NodeStep::Leave));
+    let nothing = Case { base: None, node: None, sight: Sight::Absent, renewed_at: None, ..settled() }.plan();
+    assert_eq!((nothing.lease, nothing.node), (None, NodeStep::Leave));
+}
+
+#[test]
+fn without_the_lease_nothing_is_written() {
+    for (sight, renewed_at) in [(sight("other"), None), (sight(ME), Some(NOW - 24_000)), (Sight::Unknown, None)] {
+        let heard = heard(Some(30_000));
+        let plan = Case { heard, sight, renewed_at, ..settled() }.plan();
+        assert_eq!((plan.node, plan.acts), (NodeStep::Leave, false));
+    }
+}
+
+#[test]
+fn silence_while_we_were_deaf_says_nothing() {
+    let times = Times::default();
+    for (answered, excused, reach) in [
+        (Some(70_000), None, Reach::Dead),
+        (Some(70_000), Some(0), Reach::Answers),
+        (Some(70_000), Some(24_999), Reach::Answers),
+        (Some(70_000), Some(25_000), Reach::Unreachable),
+        (Some(70_000), Some(60_000), Reach::Dead),
+        (Some(1_000), Some(90_000), Reach::Answers),
+        // Nothing speaks for one that was never heard.
+        (None, Some(0), Reach::Unknown),
+    ] {
+        let heard = Heard { excused: excused.map(|ago| NOW - ago), ..heard(answered) };
+        assert_eq!(heard.reach(&times, NOW), reach, "{answered:?} {excused:?}");
+    }
+}
+
+#[test]
+fn after_a_start_nothing_is_concluded_from_silence() {
+    let restarted =
+        |since| Case { heard: Heard { since: NOW - since, ..Heard::default() }, reported_at: None, ..settled() };
+    assert_eq!(restarted(1000).plan().node, NodeStep::Leave);
+    let NodeStep::Report(status) = restarted(25_000).plan().node else { panic!("a report") };
+    assert_eq!(status.capacity.unwrap()["memory"].0, "1k", "what was known of its memory stays");
+    assert_eq!(restarted(60_000).plan().node, NodeStep::Delete);
+}
+
+#[test]
+fn a_base_that_takes_no_modules_is_not_ready() {
+    let NodeStep::Report(status) =
+        (Case { heard: Heard { inactive: true, ..settled().heard }, ..settled() }).plan().node
+    else {
+        panic!("a report")
+    };
+    assert_eq!(status.conditions.unwrap()[0].reason.as_deref(), Some("BaseNotActivated"));
+}
+
+#[test]
+fn labels_come_back_before_the_status_is_written() {
+    let mut case = settled();
+    case.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().clear();
+    assert!(matches!(case.plan().node, NodeStep::Patch(_)));
+}
+
+#[test]
+fn what_somebody_undoes_comes_back_at_a_pace() {
+    let mut undone = Case { patched_at: Some(NOW - 1), ..settled() };
+    undone.node.as_mut().unwrap().metadata.labels.as_mut().unwrap().clear();
+    let plan = undone.plan();
+    assert_eq!((plan.node, plan.wake_at), (NodeStep::Leave, NOW + 9000), "the Lease comes first");
+    undone.renewed_at = Some(NOW);
+    assert_eq!(undone.plan().wake_at, NOW - 1 + PATCH_PACE);
+    let fuller = Heard { metaspace: Metaspace { max: Some(1000), committed: 300 }, ..settled().heard };
+    assert!(matches!((Case { heard: fuller, ..undone }).plan().node, NodeStep::Report(_)), "its status is told");
+
+    let told = Case { heard: fuller, reported_at: Some(NOW - 1), ..settled() }.plan();
+    assert_eq!((told.node, told.wake_at), (NodeStep::Leave, NOW - 1 + REPORT_PACE));
+
+    let deleted = Case { node: None, reported_at: Some(NOW - 1), ..settled() }.plan();
+    assert_eq!((deleted.node, deleted.wake_at), (NodeStep::Leave, NOW - 1 + REPORT_PACE));
+}
