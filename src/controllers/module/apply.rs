@@ -19,6 +19,10 @@ pub async fn apply(
     now: i64,
 ) -> Result<Option<i64>, Error> {
     if plan.release {
+        if !is_deleted(module) {
+            // So far it is leaving by our own order only: the answer to that, a newer version, wakes it.
+            return Ok(None);
+        }
         // Until the watch shows its end nobody releases it again.
         if let Some(released) = context.ops.release(module, &[ALLOCATE_POD]).await? {
             context.modules.cache.put(released);
@@ -34,6 +38,11 @@ pub async fn apply(
         write_status(context, module, plan, url, now).await?;
     }
     Ok(wake)
+}
+
+/// Whether the API server has taken the deletion: it sets a grace period, which [`Context::order_away`] doesn't.
+fn is_deleted(module: &Module) -> bool {
+    module.metadata.deletion_grace_period_seconds.is_some()
 }
 
 async fn write_status(context: &Context, module: &Module, plan: ModulePlan, url: &str, now: i64) -> Result<(), Error> {
