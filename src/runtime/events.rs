@@ -140,8 +140,7 @@ impl Recorder {
         Event {
             metadata: ObjectMeta {
                 name: Some(name + &suffix),
-                // Where Kubernetes keeps the Events of what has no namespace.
-                namespace: Some(regarding.namespace.clone().unwrap_or_else(|| "default".to_owned())),
+                namespace: Some(home(regarding).to_owned()),
                 ..ObjectMeta::default()
             },
             action: Some(said.action.clone()),
@@ -171,7 +170,7 @@ impl Ops {
         let (object, note) = (Subject::from(regarding), bounded(note));
         let said = Said { object, warning, reason, action: action.to_owned(), note };
         let now = Timestamp::now();
-        let namespace = regarding.namespace.as_deref().unwrap_or("default");
+        let namespace = home(regarding);
         match self.recorder.ledger(|ledger| ledger.next(&said, now.as_millisecond())) {
             Step::Create => {}
             Step::Counted => return,
@@ -197,6 +196,11 @@ impl Ops {
             Err(error) => unpublished(reason, &error),
         }
     }
+}
+
+/// The namespace of an object's Events; what has none has them where Kubernetes keeps those of its own such objects.
+fn home(regarding: &ObjectReference) -> &str {
+    regarding.namespace.as_deref().unwrap_or("default")
 }
 
 fn unpublished(reason: Reason, error: &super::ops::Error) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     chart::{CHART, Folder, NAMESPACE, agrees, by_name, template},
-    cluster::{Policy, documents, in_namespace, kubectl},
+    cluster::{Policy, documents, in_namespace},
 };
 
 /// The provider's Deployment, made with these `--set`s.
@@ -293,9 +293,7 @@ async fn the_components_make_what_the_values_make() {
 #[tokio::test]
 async fn the_provider_with_secrets_is_let_into_a_restricted_namespace() {
     in_namespace(Policy::On, |space| async move {
-        let label = "pod-security.kubernetes.io/enforce=restricted";
-        let said = kubectl(&["label", "namespace", &space.name, label]).await;
-        assert!(said.ok, "{}", said.err);
+        space.restrict().await;
         let sets = ["vnode.mqtt.broker=mqtts://b", "vnode.mqtt.caSecret.name=ca", "vnode.http.enabled=true"];
         let mut pod = provider(&sets).await["spec"]["template"].clone();
         pod["apiVersion"] = json!("v1");

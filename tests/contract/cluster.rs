@@ -145,6 +145,13 @@ pub fn merge() -> PatchParams {
 }
 
 impl Space {
+    /// Lets in only pods of Pod Security's strictest level, as the namespace of the install does.
+    pub async fn restrict(&self) {
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        let said = kubectl(&["label", "namespace", &self.name, label]).await;
+        assert!(said.ok, "{}", said.err);
+    }
+
     /// The objects of one of our kinds, as they are stored.
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("koupleless.io", "v1alpha1", kind);

@@ -61,9 +61,7 @@ async fn two_replicas_stand_apart_and_leave_one_by_one() {
 #[tokio::test]
 async fn the_pods_are_let_into_a_restricted_namespace() {
     in_namespace(Policy::On, |space| async move {
-        let label = "pod-security.kubernetes.io/enforce=restricted";
-        let said = kubectl(&["label", "namespace", &space.name, label]).await;
-        assert!(said.ok, "{}", said.err);
+        space.restrict().await;
         let default = documents(&rendered("config/default").await);
         let namespace = named(&default, "Namespace", "module-deployment-system");
         assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");

@@ -1,6 +1,7 @@
 //! Rights that an API server with the admission plugin OwnerReferencesPermissionEnforcement, such as the one of the rig or
 //! OpenShift's, looks for while owner references are written: which of them the operator needs.
 
+use rig::cluster::holding_back;
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,15 +57,8 @@ async fn own(space: &Space, user: &str) -> Said {
 
 /// Creates a ModuleReplicaSet that holds back the end of its owner; a dry run.
 async fn hold(space: &Space, user: &str) -> Said {
-    let owner = json!({
-        "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment", "name": "hello", "uid": "1",
-        "controller": true, "blockOwnerDeletion": true,
-    });
-    let set = json!({
-        "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleReplicaSet",
-        "metadata": { "name": "hello-1", "ownerReferences": [owner] }, "spec": { "replicas": 0 },
-    });
-    space.kubectl_with(&["create", "--dry-run=server", "--as", user, "-f", "-"], &set.to_string()).await
+    let set = holding_back("hello").to_string();
+    space.kubectl_with(&["create", "--dry-run=server", "--as", user, "-f", "-"], &set).await
 }
 
 #[tokio::test]

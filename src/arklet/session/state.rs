@@ -169,7 +169,7 @@ impl State {
 
     /// Whether the base has something that nobody here asked for: forgotten, it would look like a free place again.
     fn has_strangers(&self) -> bool {
-        self.list.as_ref().is_some_and(|list| !list.is_empty())
+        self.list.as_ref().is_some_and(|list| strangers(list, &self.slots).next().is_some())
     }
 
     /// Whether a list has shown, since this was last asked, that something nobody here asked for came or went: the base
@@ -343,6 +343,14 @@ impl State {
         }
         self.list.as_ref().map(|list| list.get(name).cloned().unwrap_or_default())
     }
+}
+
+/// What of a list nobody here asked for.
+fn strangers<'a>(
+    list: &'a List,
+    slots: &'a BTreeMap<String, Slot>,
+) -> impl Iterator<Item = (&'a String, &'a BTreeMap<String, BizState>)> {
+    list.iter().filter(|(name, _)| !slots.contains_key(*name))
 }
 
 /// What is known of the slot `name`.

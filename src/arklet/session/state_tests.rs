@@ -69,6 +69,7 @@ fn what_nobody_asked_for_is_news_when_it_comes_or_goes() {
         (&["theirs"], false, false),
         (&[], true, true),
         (&["ours"], true, false),
+        (&[], true, false),
     ] {
         assert_eq!(looked(names, restarted), news, "{names:?}");
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Command, List, Outcome, Slot, State};
+use super::{Command, List, Outcome, Slot, State, strangers};
 use crate::{
     arklet::{
         client::{InstallOutcome, NoAnswer, SwitchOutcome, UninstallOutcome},
@@ -94,9 +94,7 @@ impl State {
             }
         }
         let mut old = self.list.take().unwrap_or_default();
-        let is_strange = |(name, _): &(&String, _)| !self.slots.contains_key(*name);
-        let is_other = old.iter().filter(is_strange).ne(fresh.iter().filter(is_strange));
-        self.strangers_changed |= is_other;
+        self.strangers_changed |= strangers(&old, &self.slots).ne(strangers(&fresh, &self.slots));
         for (name, slot) in &mut self.slots {
             // What was operated on since the question was asked isn't answered by it.
             if slot.touched > asked_at || slot.in_flight.is_some() {

@@ -39,6 +39,7 @@ pub use self::mqtt::{Broker, MqttBase, envelope, heartbeat, now};
 pub use self::objects::{Kind, text};
 pub use self::operator::Operator;
 pub use self::provider::{Provider, hasty, is_ready, is_vpod, labelled_base, vnode_name};
+pub use self::rights::holding_back;
 pub use self::shared::Sighting;
 pub use self::timeline::{Stopped, Timeline};
 pub use self::vpods::{VPodSpec, vpod};

@@ -172,15 +172,7 @@ impl World {
 
     /// Whether the API server, which looks at who owns what, knows the kinds already.
     async fn may_own(&self, client: &Client) -> Result<(), String> {
-        let owner = json!({
-            "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment", "name": "probe", "uid": "probe",
-            "controller": true, "blockOwnerDeletion": true,
-        });
-        let probe = json!({
-            "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleReplicaSet",
-            "metadata": { "name": "probe", "ownerReferences": [owner] }, "spec": { "replicas": 0 },
-        });
-        let probe: DynamicObject = serde_json::from_value(probe).expect("an object");
+        let probe: DynamicObject = serde_json::from_value(holding_back("probe")).expect("an object");
         let sets = Api::namespaced_with(client.clone(), self.namespace(), &Kind::ModuleReplicaSet.resource());
         let only_asked = PostParams { dry_run: true, ..PostParams::default() };
         sets.create(&only_asked, &probe).await.map(drop).map_err(|error: kube::Error| error.to_string())
@@ -218,4 +210,17 @@ async fn manifests(folder: &'static str) -> Arc<Vec<Value>> {
     assert!(!rights.is_empty(), "{folder} gives no rights");
     made.insert(folder, Arc::clone(&rights));
     rights
+}
+
+/// A ModuleReplicaSet of a ModuleDeployment, which may not end before it: what OwnerReferencesPermissionEnforcement lets only
+/// those create who have the right to hold the owner back.
+pub fn holding_back(deployment: &str) -> Value {
+    let owner = json!({
+        "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment", "name": deployment, "uid": "1",
+        "controller": true, "blockOwnerDeletion": true,
+    });
+    json!({
+        "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleReplicaSet",
+        "metadata": { "name": format!("{deployment}-1"), "ownerReferences": [owner] }, "spec": { "replicas": 0 },
+    })
 }
