@@ -46,8 +46,8 @@ lint: ## Format and lints, with warnings denied
 	@tests/run format clippy
 test: ## Everything: format, lints, unit, property, contract, scenario, conformance and JVM tests
 	@tests/run
-test-long: ## New random worlds for the property tests (PROPTEST_CASES=2000), and releases in the small gone through deeper (MODEL_DEPTH=2)
-	PROPTEST_CASES=$${PROPTEST_CASES:-2000} cargo test --locked --lib -- world_tests state::tests
+test-long: ## New random cases for all property tests (PROPTEST_CASES=2000), and releases in the small gone through deeper (MODEL_DEPTH=2)
+	PROPTEST_CASES=$${PROPTEST_CASES:-2000} cargo test --locked --lib -- --skip model_tests
 	MODEL_DEPTH=$${MODEL_DEPTH:-2} cargo test --locked --lib -- model_tests --show-output
 test-unit: ## What needs no cluster
 	@tests/run unit

@@ -31,6 +31,15 @@ use self::context::Context;
 /// Longest reconcile: several API calls of 15 s each, and no agent call.
 pub(crate) const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What waits is looked at so often without news (milliseconds).
+const LOOK_AGAIN: i64 = 60_000;
+
+/// Look again when what is waited for comes, and wakes the object. A net is under that waking: should nothing do so, nobody
+/// waits for ever.
+fn await_news() -> Action {
+    Action::requeue(Duration::from_millis(LOOK_AGAIN.unsigned_abs()))
+}
+
 /// Look again at a time in milliseconds, or when something changes.
 fn until(context: &Context, at: Option<i64>) -> Action {
     match at {

@@ -198,7 +198,12 @@ impl Context {
                 let namespace = pod.namespace().unwrap_or_default();
                 self.wake_all_of_namespace(&namespace);
             }
-            BaseChange::Deployment(base) => self.wake_users_of(&base),
+            BaseChange::Deployment { base, found_out } => {
+                self.wake_users_of(&base);
+                if found_out {
+                    self.wake_modules_without_pod(&base);
+                }
+            }
         }
     }
 
@@ -260,6 +265,24 @@ impl Context {
                 && deployment.spec.base_deployment_name == base.1;
             if uses {
                 self.wake_user(&deployment);
+            }
+        }
+    }
+
+    /// Modules that waited for what is known now: those whose pod the watch has shown were woken by it, but a pod that was
+    /// gone before anybody looked is shown by nothing.
+    fn wake_modules_without_pod(&self, base: &BaseKey) {
+        let label = names::label_safe(&base.1);
+        let is_of_base = |set: &ModuleReplicaSet| {
+            set.namespace().as_deref() == Some(base.0.as_str())
+                && set.labels().get(label::BASE_DEPLOYMENT) == Some(&label)
+        };
+        for set in self.sets.cache.all().iter().filter(|set| is_of_base(set)) {
+            for module in self.modules.of_set(&base.0, &set.name_any()) {
+                let pod = index::base_name(&module).unwrap_or_default();
+                if self.bases.watched_pod(&base.0, pod).is_none() {
+                    self.queues.modules.push(ObjectRef::from_obj(&*module));
+                }
             }
         }
     }

@@ -111,3 +111,27 @@ async fn only_sets_that_wait_are_woken_by_a_module_of_others() {
     context.changed_module(&Change::Deleted(module));
     assert_eq!(sets.names(), BTreeSet::new(), "one that is gone waits for nothing");
 }
+
+#[tokio::test]
+async fn a_module_whose_pod_nobody_saw_looks_again_once_the_base_is_known() {
+    let context = context();
+    context.sets.cache.put_new(object(json!({ "spec": {}, "metadata": {
+        "name": "mine-1", "namespace": "shop", "labels": { "koupleless.io/deployment-name": "base" } } })));
+    let seen = json!({ "metadata": metadata("seen"), "spec": {}, "status": {} });
+    context.bases.apply(serde_json::from_value(seen).expect("a pod"));
+    for (name, pod) in [("on-gone", "gone"), ("on-seen", "seen")] {
+        let module: Arc<Module> = object(json!({ "spec": {}, "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("uid-{name}"),
+            "labels": { "koupleless.io/module-replicaset": "mine-1" },
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Pod", "name": pod, "uid": format!("uid-{pod}") }] } }));
+        context.modules.cache.put_new(Arc::clone(&module));
+        context.modules.note(&module);
+    }
+    let mut modules = Asked(context.queues.modules.take().expect("the queue"));
+    modules.names();
+    let base = ("shop".to_owned(), "base".to_owned());
+    context.changed_base(BaseChange::Deployment { base: base.clone(), found_out: false });
+    assert_eq!(modules.names(), BTreeSet::new(), "what is known already woke them before");
+    context.changed_base(BaseChange::Deployment { base, found_out: true });
+    assert_eq!(modules.names(), BTreeSet::from(["on-gone".to_owned()]));
+}

@@ -47,7 +47,12 @@ pub enum BaseChange {
     /// A pod left the watch: it is gone, or no longer selected.
     PodLeft(Arc<BasePod>),
     /// The base Deployment, or what is known of it, changed.
-    Deployment(BaseKey),
+    Deployment {
+        /// Which.
+        base: BaseKey,
+        /// Until now nothing was known of it: [`BaseState::Unknown`].
+        found_out: bool,
+    },
 }
 
 /// What is known of a base Deployment.
@@ -68,6 +73,16 @@ struct Watched {
     pods_synced: bool,
     pods: BTreeSet<String>,
     stop: CancellationToken,
+}
+
+impl Watched {
+    fn state(&self) -> BaseState {
+        match &self.deployment {
+            Some(deployment) if self.pods_synced => BaseState::Present(Arc::clone(deployment)),
+            None if self.deployment_synced => BaseState::Absent,
+            _ => BaseState::Unknown,
+        }
+    }
 }
 
 /// The bases of one scope.
@@ -146,13 +161,16 @@ impl Bases {
 
     /// What is known of a base Deployment.
     pub fn state(&self, base: &BaseKey) -> BaseState {
-        match self.watched().get(base) {
-            Some(Watched { deployment: Some(deployment), pods_synced: true, .. }) => {
-                BaseState::Present(Arc::clone(deployment))
-            }
-            Some(Watched { deployment: None, deployment_synced: true, .. }) => BaseState::Absent,
-            _ => BaseState::Unknown,
-        }
+        self.watched().get(base).map_or(BaseState::Unknown, Watched::state)
+    }
+
+    /// Takes note of something about a base Deployment that is watched; whether nothing was known of it until now.
+    fn learn(&self, base: &BaseKey, learn: impl FnOnce(&mut Watched)) -> bool {
+        let mut watched = self.watched();
+        let Some(entry) = watched.get_mut(base) else { return false };
+        let was_unknown = entry.state() == BaseState::Unknown;
+        learn(entry);
+        was_unknown && entry.state() != BaseState::Unknown
     }
 
     /// The base Deployments that are watched.
@@ -314,15 +332,17 @@ async fn watch_deployment(bases: Arc<Bases>, base: BaseKey, stop: CancellationTo
             if let Some((_, old)) = pods.take() {
                 old.cancel();
             }
+            // What the old selector found says nothing of the new one.
+            bases.learn(&base, |entry| entry.pods_synced = false);
             let pods_stop = stop.child_token();
             pods = Some((selector.clone(), pods_stop.clone()));
             tokio::spawn(watch_pods(Arc::clone(&bases), base.clone(), selector.clone(), pods_stop));
         }
-        if let Some(entry) = bases.watched().get_mut(&base) {
+        let found_out = bases.learn(&base, |entry| {
             entry.deployment = found.map(Arc::new);
             entry.deployment_synced = true;
-        }
-        (bases.on_change)(BaseChange::Deployment(base.clone()));
+        });
+        (bases.on_change)(BaseChange::Deployment { base: base.clone(), found_out });
     }
 }
 
@@ -331,9 +351,6 @@ async fn watch_pods(bases: Arc<Bases>, base: BaseKey, selector: LabelSelector, s
         tracing::warn!(namespace = base.0, deployment = base.1, "the base Deployment's selector cannot be read");
         return;
     };
-    if let Some(entry) = bases.watched().get_mut(&base) {
-        entry.pods_synced = false;
-    }
     let api: Api<BasePod> = Api::namespaced(bases.client.clone(), &base.0);
     let config = watcher::Config::default().labels_from(&selector).timeout(bases.watch_seconds);
     let health = WatchHealth::default();
@@ -382,14 +399,17 @@ fn hold(bases: &Bases, base: &BaseKey, pod: BasePod) {
 
 /// A list is complete: what isn't on it left while nobody was looking.
 fn relisted(bases: &Bases, base: &BaseKey, listed: BTreeSet<String>) {
-    let left: Vec<String> = {
-        let mut watched = bases.watched();
-        let Some(entry) = watched.get_mut(base) else { return };
+    let mut left = Vec::new();
+    let found_out = bases.learn(base, |entry| {
         entry.pods_synced = true;
-        entry.pods.extract_if(.., |name| !listed.contains(name)).collect()
-    };
+        left.extend(entry.pods.extract_if(.., |name| !listed.contains(name)));
+    });
     for name in left {
         bases.left(&base.0, &name);
     }
-    (bases.on_change)(BaseChange::Deployment(base.clone()));
+    (bases.on_change)(BaseChange::Deployment { base: base.clone(), found_out });
 }
+
+#[cfg(test)]
+#[path = "bases_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use rig::{
     arklet_sim::Behaviour,
     cluster::{Kind, SOON, module, scenario, text},
 };
+use serde_json::Value;
 
 #[test]
 fn an_operator_killed_in_mid_install_repeats_nothing() {
@@ -19,7 +20,7 @@ fn an_operator_killed_in_mid_install_repeats_nothing() {
                 if begun == 2 { Ok(()) } else { Err(format!("{begun}")) }
             })
             .await;
-        let uids = |modules: &[serde_json::Value]| -> Vec<String> {
+        let uids = |modules: &[Value]| -> Vec<String> {
             modules.iter().map(|one| text(one, "/metadata/uid").to_owned()).collect()
         };
         let before = uids(&world.modules("long").await);
@@ -113,5 +114,29 @@ fn what_changes_while_no_operator_runs_is_found() {
             .await;
         let biz: usize = pods.iter().map(|pod| world.base(pod).list().len()).sum();
         assert_eq!(biz, 1);
+    });
+}
+
+#[test]
+fn a_module_whose_base_went_while_no_operator_ran_goes_too() {
+    scenario("base_went_while_away", |world| async move {
+        let pods = world.bases(2).await;
+        world.deployed(&module("left").replicas(2)).await;
+        let on = |modules: &[Value], pod: &str| {
+            let of = modules.iter().find(|one| text(one, "/metadata/labels/koupleless.io~1base-instance-name") == pod);
+            of.map(|one| text(one, "/metadata/name").to_owned())
+        };
+        let lost = on(&world.modules("left").await, &pods[0].name).expect("a Module on each base");
+        world.stop_operator().await;
+
+        world.delete(Kind::Pod, &pods[0].name).await;
+        world.delete(Kind::Module, &lost).await;
+        world.gone(Kind::Pod, &pods[0].name).await;
+        world.start_operator().await;
+
+        world.gone(Kind::Module, &lost).await;
+        world.completed("left").await;
+        let pods = world.running("base", 2).await;
+        world.until_serving(&pods, "left", "1.0.0", 2).await;
     });
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     api::{Module, Reason, keys::finalizer::ALLOCATE_POD},
-    controllers::{context::Context, error::Error},
+    controllers::{LOOK_AGAIN, context::Context, error::Error},
     domain::{merge, module::ModulePlan},
     runtime::clock::timestamp,
 };
@@ -21,7 +21,7 @@ pub async fn apply(
     if plan.release {
         if !is_deleted(module) {
             // So far it is leaving by our own order only: the answer to that, a newer version, wakes it.
-            return Ok(None);
+            return Ok(Some(now + LOOK_AGAIN));
         }
         // Until the watch shows its end nobody releases it again.
         if let Some(released) = context.ops.release(module, &[ALLOCATE_POD]).await? {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::{context::Context, delivery, error::Error, until};
+use super::{await_news, context::Context, delivery, error::Error, until};
 use crate::{
     api::{Delivery, Module},
     domain::module::plan_module,
@@ -26,11 +26,11 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
     };
     let Some(mut observed) = observe::observe(&context, &module).await? else {
         // What is needed isn't known yet; the watch that brings it wakes this Module.
-        return Ok(Action::await_change());
+        return Ok(await_news());
     };
     if observed.is_misfit(&module) {
         // Nobody is told of a version that no revision has: the base would keep it. The set's deletion wakes it again.
-        return Ok(Action::await_change());
+        return Ok(await_news());
     }
     let mut now = context.clock.now();
     let mut plan = plan_module(&observed.view(&module), now);

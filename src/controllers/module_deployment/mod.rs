@@ -11,7 +11,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::{context::Context, error::Error, until};
+use super::{await_news, context::Context, error::Error, until};
 use crate::{
     api::{ModuleDeployment, ModuleInfo, ModuleReplicaSet, keys::label},
     domain::{
@@ -43,7 +43,7 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
     let state = context.bases.state(&base);
     if state == BaseState::Unknown && deployment.metadata.deletion_timestamp.is_none() {
         // The watch of the base wakes this deployment when it is complete.
-        return Ok(Action::await_change());
+        return Ok(await_news());
     }
     apply::adopt_orphans(&context, &deployment).await?;
     let observed = observe::observe(&context, &deployment, &base);
@@ -65,5 +65,6 @@ pub async fn reconcile(deployment: Arc<ModuleDeployment>, context: Arc<Context>)
         let without = Plan { own_patch: None, adopt_base: false, ..plan(reports) };
         apply::apply(&context, &deployment, without, now).await?;
     }
-    applied.map(|wake| until(&context, wake))
+    let leaving = deployment.metadata.deletion_timestamp.is_some();
+    applied.map(|wake| if leaving && wake.is_none() { await_news() } else { until(&context, wake) })
 }

@@ -16,14 +16,11 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use self::status::Missing;
-use super::{context::Context, error::Error, until};
+use super::{LOOK_AGAIN, await_news, context::Context, error::Error, until};
 use crate::api::{
     ModuleReplicaSet,
     keys::finalizer::{MODULE_EXISTED, ORPHAN},
 };
-
-/// A replica set that waits for places is looked at so often without news (milliseconds).
-const LOOK_AGAIN: i64 = 60_000;
 
 /// One look at one ModuleReplicaSet.
 pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Result<Action, Error> {
@@ -40,7 +37,7 @@ pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Res
     }
     let Some(orders) = place::place(&context, &set) else {
         // What isn't known yet wakes this replica set when it is.
-        return Ok(Action::await_change());
+        return Ok(await_news());
     };
     let now = context.clock.now();
     let unplaced = orders.unplaced.clone();
@@ -55,7 +52,7 @@ pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Res
         return applied.map(|()| Action::await_change());
     }
     let wake = status::write(&context, &set, missing, now).await?;
-    // A net under the waking: by whatever a place becomes free, nobody waits for it for ever.
+    // By whatever a place becomes free, nobody waits for it for ever.
     let again = context.is_waiting(&set).then_some(now + LOOK_AGAIN);
     applied.map(|()| until(&context, wake.into_iter().chain(again).min()))
 }
@@ -67,7 +64,7 @@ async fn leave(context: &Context, set: &ModuleReplicaSet) -> Result<Action, Erro
     let modules = context.modules.of_set(&namespace, &set.name_any());
     if !orphaned && !modules.is_empty() {
         apply::delete(context, modules).await?;
-        return Ok(Action::await_change());
+        return Ok(await_news());
     }
     if let Some(released) = context.ops.release(set, &[MODULE_EXISTED]).await? {
         context.sets.cache.put(released);
