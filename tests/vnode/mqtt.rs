@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use module_controller::vnode::tunnel::mqtt::{link::Address, packets::Version};
+use module_controller::vnode::tunnel::mqtt::{link::Address, packets::Version, tls};
 use rig::{
     arklet_sim::{Behaviour, Command, Fault},
     cluster::{
@@ -132,6 +132,41 @@ fn a_certificate_and_a_password_are_asked_for_and_may_change() {
 
         std::fs::write(&password, "password\n").expect("a file");
         world.eventually(SOON, "it is connected", || async { commands.is_open() }).await;
+    });
+}
+
+#[test]
+fn a_broker_that_asks_for_a_certificate_says_so_and_takes_a_new_one() {
+    scenario_without_operator("mqtt_client_certificate", |world| async move {
+        let broker = Broker::start_asking_for_certificates(&world).await;
+        let own = |ending: &str| broker.file(&format!("own.{ending}"));
+        let bring = |name: &str| {
+            for ending in ["crt", "key"] {
+                std::fs::copy(broker.file(&format!("{name}.{ending}")), own(ending)).expect("a file");
+            }
+        };
+        let with = |client_id: &str, client| Address {
+            tls: Some(tls::Files { ca: Some(broker.file("ca.crt")), client }),
+            ..broker.address(client_id, Version::V5)
+        };
+        let bare = world.start_provider_over_mqtt("bare", with("bare", None)).await;
+        let refused = || async {
+            let why = bare.is_open().err().unwrap_or_default();
+            if why.contains("--mqtt-client-cert-file") { Ok(why) } else { Err(why) }
+        };
+        let why = world.eventually(SOON, "the provider says what is missing", refused).await;
+        assert!(why.starts_with("no TLS with the broker: "), "{why}");
+
+        bring("foe");
+        let commands = world.start_provider_over_mqtt("p", with("p", Some((own("crt"), own("key"))))).await;
+        let refused = || async {
+            let why = commands.is_open().err().unwrap_or_default();
+            if why.starts_with("no TLS with the broker: ") { Ok(()) } else { Err(why) }
+        };
+        world.eventually(SOON, "a certificate of another authority is refused", refused).await;
+
+        bring("friend");
+        world.eventually(SOON, "the renewed one is let in", || async { commands.is_open() }).await;
     });
 }
 

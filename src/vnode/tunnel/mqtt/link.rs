@@ -72,7 +72,21 @@ pub enum Ended {
     Silent,
     /// It broke.
     #[error("the connection to the broker broke: {0}")]
-    Broken(#[from] Broken),
+    Broken(Broken),
+}
+
+impl From<Broken> for Ended {
+    /// Where the broker refuses this client's certificate, TLS 1.3 says so only after the handshake has ended here.
+    fn from(broken: Broken) -> Self {
+        let refused = match &broken {
+            Broken::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+            Broken::Packet(_) => None,
+        };
+        match refused {
+            Some(alert @ rustls::Error::AlertReceived(_)) => Self::Tls(alert.to_string()),
+            _ => Self::Broken(broken),
+        }
+    }
 }
 
 /// A message to be sent.

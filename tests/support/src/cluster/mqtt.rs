@@ -41,10 +41,21 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker and waits until it listens. `user:password` is the only login that it knows; nobody needs one.
     pub async fn start(world: &World) -> Self {
+        Self::start_with(world, "").await
+    }
+
+    /// As [`Broker::start`], but whoever comes over TLS needs a certificate of its authority, such as `friend.crt` with
+    /// `friend.key`; `foe.crt` is of another one.
+    pub async fn start_asking_for_certificates(world: &World) -> Self {
+        Self::start_with(world, "require_certificate true\n").await
+    }
+
+    async fn start_with(world: &World, demands: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("{}-broker", world.namespace()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        for (ca, certificate) in [("ca", Some("broker")), ("stranger", None)] {
-            make_certificates(&folder, ca, certificate);
+        for (ca, certificates) in [("ca", &["broker", "friend"][..]), ("stranger", &["foe"])] {
+            make_authority(&folder, ca);
+            certificates.iter().for_each(|name| make_certificate(&folder, ca, name));
         }
         let passwords = folder.join("passwords");
         std::fs::write(&passwords, "").expect("a file");
@@ -54,8 +65,9 @@ impl Broker {
         // A user by whose name it would change to is unknown in the rig's namespace.
         let config = format!(
             "user root\npersistence false\nallow_anonymous true\npassword_file {}\nlistener {plain} {HOST}\n\
-             listener {tls} {HOST}\ncertfile {}\nkeyfile {}\n",
+             listener {tls} {HOST}\ncafile {}\ncertfile {}\nkeyfile {}\n{demands}",
             file("passwords"),
+            file("ca.crt"),
             file("broker.crt"),
             file("broker.key"),
         );
@@ -90,7 +102,7 @@ impl Broker {
         self.until_it_listens().await;
     }
 
-    /// A file of this broker's: `ca.crt`, or `stranger.crt` of an authority that it doesn't know.
+    /// A file of this broker's: `ca.crt`, or `stranger.crt` of an authority that it doesn't know, and what they signed.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -304,30 +316,28 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn make_certificates(folder: &Path, ca: &str, certificate: Option<&str>) {
-    let file = |name: &str| folder.join(name).display().to_string();
-    let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    let (key, crt) = (file(&format!("{ca}.key")), file(&format!("{ca}.crt")));
+/// A new key of the kind that all here have.
+const NEW_KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+fn make_authority(folder: &Path, name: &str) {
+    let file = |ending: &str| folder.join(format!("{name}.{ending}")).display().to_string();
+    let subject = format!("/CN={name}");
     run(Process::new("openssl")
-        .args(["req", "-x509", "-days", "2", "-subj", &format!("/CN={ca}"), "-keyout", &key, "-out", &crt])
-        .args(new));
-    let Some(name) = certificate else { return };
-    let (csr, names) = (file(&format!("{name}.csr")), file(&format!("{name}.ext")));
+        .args(["req", "-x509", "-days", "2", "-subj", &subject, "-keyout", &file("key"), "-out", &file("crt")])
+        .args(NEW_KEY));
+}
+
+fn make_certificate(folder: &Path, ca: &str, name: &str) {
+    let file = |name: &str, ending: &str| folder.join(format!("{name}.{ending}")).display().to_string();
+    let (csr, names) = (file(name, "csr"), file(name, "ext"));
     std::fs::write(&names, format!("subjectAltName=IP:{HOST}\n")).expect("a file");
     let subject = format!("/CN={name}");
     run(Process::new("openssl")
-        .args(["req", "-new", "-subj", &subject, "-keyout", &file(&format!("{name}.key")), "-out", &csr])
-        .args(new));
-    run(Process::new("openssl").args(["x509", "-req", "-days", "2", "-set_serial", "2", "-in", &csr]).args([
-        "-CA",
-        &crt,
-        "-CAkey",
-        &key,
-        "-extfile",
-        &names,
-        "-out",
-        &file(&format!("{name}.crt")),
-    ]));
+        .args(["req", "-new", "-subj", &subject, "-keyout", &file(name, "key"), "-out", &csr])
+        .args(NEW_KEY));
+    run(Process::new("openssl")
+        .args(["x509", "-req", "-days", "2", "-set_serial", "2", "-in", &csr, "-extfile", &names])
+        .args(["-CA", &file(ca, "crt"), "-CAkey", &file(ca, "key"), "-out", &file(name, "crt")]));
 }
 
 fn run(command: &mut Process) {
