@@ -30,12 +30,12 @@ pub mod validate;
 pub mod verbs;
 pub mod view;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use args::{Cli, Verb};
 use error::Error;
 use hint::Chosen;
-use output::{Look, Tone};
+use output::Tone;
 
 /// Runs one command and gives its exit code. What it prints goes to standard output, what went wrong to standard error.
 pub async fn run(cli: Cli) -> u8 {
@@ -73,9 +73,8 @@ pub async fn run(cli: Cli) -> u8 {
                 *server = cluster::server(global).await;
             }
             let error = Chosen::of(global).repeat(&error.to_string(), None);
-            let look = Look::of(std::io::stderr().is_terminal(), false, None);
             // Where nobody hears of it, the exit code says it still.
-            let _ = writeln!(std::io::stderr(), "{} {error}", look.paint(Tone::Bad, "error:"));
+            let _ = writeln!(std::io::stderr(), "{} {error}", verbs::look_of_errors().paint(Tone::Bad, "error:"));
             code
         }
     }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub use age::{ago, human};
-pub use frame::{clear, erase, fit, indented};
+pub use frame::{clear, elided, erase, fit, indented};
 pub use look::{Look, Tone};
 pub use table::{Cell, Table, middle};
 

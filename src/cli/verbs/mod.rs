@@ -17,10 +17,12 @@ pub mod pause;
 mod read;
 pub mod scale;
 pub mod set_version;
+mod shown;
 pub mod status;
 mod stdout;
 pub mod support_bundle;
 pub mod undo;
 pub mod validate;
+mod window;
 
-pub use stdout::{Stdout, remark};
+pub use stdout::{Stdout, look_of_errors, remark};

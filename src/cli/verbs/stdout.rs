@@ -13,7 +13,7 @@ use crate::cli::{
 pub struct Stdout {
     /// What it may look like.
     pub look: Look,
-    /// Whether it is a terminal.
+    /// Whether it is a terminal that can be drawn on.
     pub terminal: bool,
 }
 
@@ -21,9 +21,8 @@ impl Stdout {
     /// Looks at what there is.
     pub fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        Self { look: Look::of(terminal, no_color, width), terminal }
+        Self { look: Look::of(terminal, is_plain(), width), terminal: terminal && !is_dumb() }
     }
 
     /// Prints text as it is.
@@ -48,6 +47,21 @@ impl Default for Stdout {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What standard error may look like; its lines may have any length.
+pub fn look_of_errors() -> Look {
+    Look::of(std::io::stderr().is_terminal(), is_plain(), None)
+}
+
+/// Whether nobody wants colours, or the terminal has none.
+fn is_plain() -> bool {
+    is_dumb() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Whether the terminal, if there is one, prints text and nothing else, as those of editors and of serial lines.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// Says something beside the output, which scripts don't read.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::ModuleDeployment,
-    cli::output::{Look, Tone},
+    cli::output::{Look, Tone, elided},
     domain::{
         policy::Strategy,
         release::{self as arithmetic, Progress},
@@ -87,7 +87,7 @@ pub fn batches(observed: &Observed, deployment: &ModuleDeployment) -> Vec<Batch>
         .collect()
 }
 
-/// A line a batch, with a bar that fits the terminal.
+/// A line a batch, with a bar that fits the terminal, and no longer than that.
 pub fn render(batches: &[Batch], look: &Look) -> String {
     const BESIDE: usize = 60;
     let room = look.width.unwrap_or(100).saturating_sub(BESIDE).clamp(5, 40);
@@ -100,7 +100,7 @@ pub fn render(batches: &[Batch], look: &Look) -> String {
         let bar = look.paint(tone, &"█".repeat(full)) + &look.paint(Tone::Faint, &"░".repeat(room - full));
         let line =
             format!("batch {:>digits$}  {bar}  {:>counts$}  {}", batch.number, count(batch), look.paint(tone, words),);
-        text.push_str(&line);
+        text.push_str(&look.width.map_or_else(|| line.clone(), |width| elided(&line, width)));
         text.push('\n');
     }
     text
@@ -108,4 +108,17 @@ pub fn render(batches: &[Batch], look: &Look) -> String {
 
 fn count(batch: &Batch) -> String {
     format!("{}/{}", batch.done, batch.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_at_the_edge_of_a_narrow_window() {
+        let batch = Batch { number: 1, size: 1, done: 1, state: State::WaitsForConfirmation };
+        let at = |width| render(std::slice::from_ref(&batch), &Look { colour: false, width: Some(width) });
+        assert_eq!(at(40), "batch 1  █████  1/1  complete, waits fo…\n");
+        assert_eq!(at(65), "batch 1  █████  1/1  complete, waits for a confirmation\n");
+    }
 }

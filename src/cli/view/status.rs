@@ -1,5 +1,7 @@
 //! How releases stand, for a person who watches (a screen) and for a log (lines).
 
+use unicode_width::UnicodeWidthStr;
+
 use super::{
     Observed, batches,
     events::{self, Told},
@@ -14,6 +16,8 @@ use crate::{
 
 /// How many Events a screen shows.
 const EVENTS: usize = 6;
+/// No name is shortened below this.
+const LEAST: usize = 6;
 
 /// Of all together: one that failed is what matters, then one under way.
 pub fn verdict(trees: &[Tree]) -> Verdict {
@@ -108,17 +112,9 @@ fn head(tree: &Tree, name: &str, look: &Look) -> String {
         batches if batches > 1 => format!(", batch {} of {batches}", tree.batch),
         _ => String::new(),
     };
-    // How many are available matters more than a long name's middle.
-    let short = |text: &str| look.width.map_or_else(|| text.to_owned(), |width| middle(text, (width / 3).max(12)));
-    let mut text = format!(
-        "{}  {} {}  {wanted}{} of {} available\n{}{batch}\n",
-        short(name),
-        short(&tree.module),
-        short(&tree.version),
-        tree.available,
-        tree.desired,
-        look.paint(standing.tone(), &standing.word),
-    );
+    let counts = format!("{wanted}{} of {} available", tree.available, tree.desired);
+    let title = title([name, &tree.module, &tree.version], &counts, look);
+    let mut text = format!("{title}\n{}{batch}\n", look.paint(standing.tone(), &standing.word));
     for because in &standing.because {
         text.push_str(&indented(&sentence(because), "  ", look));
     }
@@ -126,6 +122,18 @@ fn head(tree: &Tree, name: &str, look: &Look) -> String {
         text.push_str(&indented(&format!("next: {next}"), "  ", look));
     }
     text
+}
+
+/// What is released, and how many are available, which matters more than a long name's middle.
+fn title(names: [&str; 3], counts: &str, look: &Look) -> String {
+    let line = |[name, module, version]: [&str; 3]| format!("{name}  {module} {version}  {counts}");
+    let whole = line(names);
+    let Some(width) = look.width.filter(|width| whole.width() > *width) else { return whole };
+    let room = width.saturating_sub(line([""; 3]).width());
+    let fits = |longest: &usize| names.iter().map(|name| name.width().min(*longest)).sum::<usize>() <= room;
+    let longest = (LEAST..=room).take_while(fits).last().unwrap_or(LEAST);
+    let [name, module, version] = names.map(|name| middle(name, longest));
+    line([&name, &module, &version])
 }
 
 fn sentence(because: &Because) -> String {
@@ -177,4 +185,24 @@ pub fn event_line(told: &Told) -> String {
     let kind = if told.warning { "Warning" } else { "Normal" };
     let (_, name) = &told.about;
     format!("{name}: {kind} {}: {}", told.reason, told.note.replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_window_shortens_names_and_keeps_how_many_are_available() {
+        let names = ["orders-of-the-shop", "orders-of-the-shop", "1.0.0-rc.12+build"];
+        let at = |width| title(names, "1 of 3 available", &Look { colour: false, width });
+        let whole = "orders-of-the-shop  orders-of-the-shop 1.0.0-rc.12+build  1 of 3 available";
+        assert_eq!(at(None), whole);
+        assert_eq!(at(Some(whole.len())), whole);
+        assert_eq!(at(Some(60)), "orders…e-shop  orders…e-shop 1.0.0-…+build  1 of 3 available");
+        assert_eq!(at(Some(40)), "ord…op  ord…op 1.0…ld  1 of 3 available");
+        let short = ["hello", "hello", "2026.11.25+build.7"];
+        let short = title(short, "1 of 3 available", &Look { colour: false, width: Some(40) });
+        assert_eq!(short, "hello  hello 2026…ld.7  1 of 3 available", "what is short stays whole");
+        assert_eq!(at(Some(10)), at(Some(40)), "what is left of it is cut like any line");
+    }
 }

@@ -1,6 +1,7 @@
 //! `kubectl module` as a whole: the program that users run, against a real API server.
 
 mod bundle;
+mod live;
 mod migrate;
 mod releases;
 mod rights;

@@ -17,7 +17,7 @@ use tokio::{
 use super::watched;
 
 /// A way to the API server that can be cut.
-struct Relay {
+pub struct Relay {
     at: SocketAddr,
     to: SocketAddr,
     task: JoinHandle<()>,
@@ -25,7 +25,7 @@ struct Relay {
 
 impl Relay {
     /// Opens it; gives a kubeconfig that goes this way.
-    async fn open(world: &World) -> (Self, PathBuf) {
+    pub async fn open(world: &World) -> (Self, PathBuf) {
         let content = fs::read_to_string(std::env::var("KUBECONFIG").expect("a cluster")).expect("its kubeconfig");
         let server = content.lines().find_map(|line| line.trim().strip_prefix("server: https://")).expect("a server");
         let to: SocketAddr = server.trim().parse().expect("an address");
@@ -37,12 +37,13 @@ impl Relay {
     }
 
     /// Ends what goes through it, and lets nothing new through.
-    async fn cut(&mut self) {
+    pub async fn cut(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
     }
 
-    async fn mend(&mut self) {
+    /// Lets everything through again.
+    pub async fn mend(&mut self) {
         let listener = TcpListener::bind(self.at).await.expect("the port is free again");
         self.task = tokio::spawn(pass_on(listener, self.to));
     }
