@@ -1,6 +1,6 @@
 //! `migrate`: what the Go V1 left, shown and converted.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
@@ -207,13 +207,19 @@ fn blocked(rows: &[Row]) -> Result<(), Error> {
 }
 
 fn confirmed() -> Result<(), Error> {
-    if !std::io::stdin().is_terminal() {
+    let (mut keyboard, mut screen) = (std::io::stdin().lock(), std::io::stderr());
+    if !keyboard.is_terminal() || !screen.is_terminal() {
         return Err(Error::Usage("nobody can be asked here; add --yes if all of this is to be done".to_owned()));
     }
-    write!(std::io::stderr(), "Do all of this? [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    let yes = matches!(answer.trim(), "y" | "Y" | "yes");
+    write!(screen, "Do all of this? [y/N] ")?;
+    let mut answer = Vec::new();
+    keyboard.read_until(b'\n', &mut answer)?;
+    if answer.last() != Some(&b'\n') {
+        // Ctrl-D leaves the cursor behind the question.
+        writeln!(screen)?;
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    let yes = ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes));
     if yes { Ok(()) } else { Err(Error::Refused("nothing was done".to_owned())) }
 }
 

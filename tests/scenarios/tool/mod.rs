@@ -1,5 +1,6 @@
 //! `kubectl module` as a whole: the program that users run, against a real API server.
 
+mod asked;
 mod bundle;
 mod live;
 mod migrate;
