@@ -1,5 +1,7 @@
 //! `kubectl module` where it needs no cluster: what a user types, what is printed, and the exit code.
 
+mod shells;
+
 use std::{
     fs,
     io::Write,
@@ -134,50 +136,6 @@ fn warnings_fail_only_where_that_is_asked_for() {
     let strict = tool(&["validate", "--strict", "-f", "-"], &odd);
     assert_eq!(strict.code, Some(1));
     assert!(strict.out.contains("warning: spec.operationStrategy.upgradePolicy"), "{}", strict.out);
-}
-
-#[test]
-fn each_shell_has_its_script_and_kubectl_its_answers() {
-    for (shell, mark) in [
-        ("bash", "complete -o default -F _kubectl_module kubectl-module"),
-        ("zsh", "#compdef kubectl-module"),
-        ("fish", "complete -c kubectl-module"),
-    ] {
-        let script = tool(&["completion", shell], "");
-        assert!(script.code == Some(0) && script.out.contains(mark), "{shell}: {}", script.out);
-        assert!(script.out.contains("__complete --"), "{shell} asks the program, which knows the cluster's names");
-    }
-    let answer = |words: &[&str]| tool(&[&["__complete", "--"], words].concat(), "").out;
-    assert_eq!(answer(&["migrate", "p"]), "plan\tShow what V1 left, and what becomes of it\n:4\n");
-    assert_eq!(answer(&["get", ""]), ":4\n", "no cluster, no names");
-    assert!(answer(&["validate", "--re"]).starts_with("--recursive\t"));
-}
-
-/// As bash calls it: the words as it splits them, and the place of the cursor.
-fn completed_by_bash(words: &[&str], kubeconfig: &Path) -> Vec<String> {
-    let program = env!("CARGO_BIN_EXE_kubectl-module");
-    let script = "source <(\"$1\" completion bash) && COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) \
-                  && _kubectl_module && printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let output = Command::new("bash")
-        .args(["-c", script, "bash", program])
-        .args(words)
-        .env("KUBECONFIG", kubeconfig)
-        .output()
-        .expect("bash runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-#[test]
-fn bash_completes_the_bare_name_with_what_is_there() {
-    let kubeconfig = folder("complete").join("kubeconfig");
-    fs::write(&kubeconfig, NOBODY.replace("name: a, context", "name: 'eks:one', context")).unwrap();
-    let completed = |words: &[&str]| completed_by_bash(words, &kubeconfig);
-    assert_eq!(completed(&["sta"]), ["status"]);
-    assert_eq!(completed(&["get", "-o", "j"]), ["json"]);
-    assert_eq!(completed(&["get", "--output", "=", "j"]), ["json"]);
-    assert_eq!(completed(&["get", "--context", ""]), ["eks:one"]);
-    assert_eq!(completed(&["get", "--context", "eks", ":", "o"]), ["one"], "bash splits at colons");
 }
 
 /// One that isn't there, and one that nobody answers for: port 9 of this machine.
