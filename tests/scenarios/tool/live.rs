@@ -95,6 +95,9 @@ fn a_window_that_is_resized_is_drawn_anew_and_never_torn() {
             let frame = window.until_frame(known, &["size"]).await;
             assert_eq!(frame.size, size);
             frame.assert_clean();
+            if size == (40, 40) {
+                assert!(frame.text().contains("Available"), "a name loses its middle first:\n{}", frame.text());
+            }
             let rows = usize::from(size.1);
             assert!(frame.rows.len() < rows, "the cursor has a row: {frame:#?}");
             let cut = frame.text().contains("more lines");
@@ -218,5 +221,82 @@ fn without_colours_and_on_a_terminal_that_cannot_draw_it_is_plain() {
             assert!(ended.last.text().contains("error: there is no ModuleDeployment"), "{}", ended.last.text());
             assert_eq!((ended.code, has_colours(&ended)), (1, colours), "{variable:?}: {:?}", ended.all);
         }
+    });
+}
+
+/// A shell in a window, whose prompts are counted: a new one is no old one that still stands there.
+struct Shell {
+    window: Terminal,
+    prompts: u32,
+}
+
+impl Shell {
+    async fn open() -> Self {
+        let variables = [("PS1", "ready \\#> "), ("HISTFILE", "/dev/null")];
+        let window = Terminal::run(Path::new("bash"), &["--norc", "-i"], &variables, (120, 60));
+        let mut shell = Self { window, prompts: 0 };
+        shell.prompt().await;
+        shell
+    }
+
+    /// Waits for the next prompt.
+    async fn prompt(&mut self) {
+        self.prompts += 1;
+        self.window.until_last(&format!("ready {}>", self.prompts)).await;
+    }
+
+    /// Enters a command.
+    fn enter(&mut self, line: &str) {
+        self.window.type_in(&format!("{line}\r"));
+    }
+
+    /// Empties the window.
+    async fn clear(&mut self) {
+        self.enter("printf '\\033[2J\\033[H'");
+        self.prompt().await;
+    }
+}
+
+#[test]
+fn in_a_shell_it_is_a_command_like_any_other() {
+    scenario("live_shell", |world| async move {
+        waiting(&world, "shell").await;
+        let watch = format!("{} status shell --watch -n {}", env!("CARGO_BIN_EXE_kubectl-module"), world.namespace());
+        let mut shell = Shell::open().await;
+
+        // Ctrl-C ends the loop too, which a command that ends with a code of its own wouldn't.
+        shell.enter(&format!("for n in 1 2; do {watch}; done"));
+        shell.window.until_shown("EVENT").await;
+        shell.window.type_in("\u{3}");
+        shell.prompt().await;
+        assert_eq!(shell.window.now().matches("EVENT").count(), 1, "{}", shell.window.now());
+        shell.enter("echo after-$?");
+        shell.prompt().await;
+        assert!(shell.window.now().contains("after-130"), "{}", shell.window.now());
+
+        // In the background it isn't stopped, as who touches the terminal there is, and draws over nobody's words.
+        shell.clear().await;
+        shell.enter(&format!("{watch} --timeout 3s &"));
+        shell.prompt().await;
+        let shown = shell.window.until_shown("error: not complete within 3 s").await;
+        assert!(!shown.contains("EVENT") && !shown.contains("Stopped"), "{shown}");
+        shell.enter(&format!("{watch} &"));
+        shell.prompt().await;
+        for _ in 0..2 {
+            shell.clear().await;
+            shell.enter("fg");
+            shell.window.until_shown("EVENT").await;
+            shell.window.type_in("\u{1a}");
+            shell.prompt().await;
+            assert!(shell.window.now().contains("Stopped"), "{}", shell.window.now());
+            shell.enter("echo typed");
+            shell.prompt().await;
+            assert!(shell.window.now().contains("> echo typed\ntyped\n"), "{}", shell.window.now());
+        }
+        shell.enter("kill %?status; wait");
+        shell.prompt().await;
+        shell.enter("exit");
+        let ended = shell.window.end().await;
+        assert!(ended.disorder.is_empty(), "{:#?}\n{}", ended.disorder, ended.last.text());
     });
 }

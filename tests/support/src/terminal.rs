@@ -190,6 +190,15 @@ impl Terminal {
         until(SOON, &format!("the window shows {part:?}"), look).await
     }
 
+    /// Waits until this is the last row, as a shell's prompt.
+    pub async fn until_last(&self, row: &str) {
+        let look = || async {
+            let rows = lock(&self.state).frame().rows;
+            if rows.last().is_some_and(|last| last == row) { Ok(()) } else { Err(rows.join("\n")) }
+        };
+        until(SOON, &format!("the last row is {row:?}"), look).await;
+    }
+
     /// Waits for a complete picture, of those after the first `known`, that has all of this.
     pub async fn until_frame(&self, known: usize, parts: &[&str]) -> Frame {
         let look = || async {
