@@ -2,6 +2,7 @@
 
 mod asked;
 mod bundle;
+mod completion;
 mod live;
 mod migrate;
 mod releases;
