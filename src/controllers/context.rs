@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::Error,
+    fleet,
     ordering::Orderings,
     queues::{Queue, Queues},
     session_world::SessionWorld,
@@ -236,22 +237,22 @@ impl Context {
         self.modules.cache.put(leaving);
     }
 
+    /// It isn't leaving after all, as far as this process ordered it: the watch's view counts again.
+    pub fn take_back(&self, module: &Module) {
+        let known = self.modules.cache.get(&ObjectRef::from_obj(module));
+        if known.is_some_and(|known| fleet::is_leaving(&known) && !fleet::is_deleted(&known)) {
+            self.modules.cache.forget(&ObjectRef::from_obj(module));
+        }
+    }
+
     /// Deletes a Module; its own reconcile sees to the rest.
     pub async fn delete_module(&self, module: &Module) -> Result<(), Error> {
         // One that is being created has no UID yet: its answer comes first.
         let Some(uid) = module.uid() else { return Ok(()) };
         let (namespace, name) = (module.namespace().unwrap_or_default(), module.name_any());
-        match self.ops.delete::<Module>(&namespace, &name, &uid).await {
-            Ok(Some(ending)) => {
-                self.modules.cache.put(ending);
-                self.queues.modules.push_named(&namespace, &name);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                // It isn't leaving after all: the watch's view counts again.
-                self.modules.cache.forget(&ObjectRef::from_obj(module));
-                return Err(error.into());
-            }
+        if let Some(ending) = self.ops.delete::<Module>(&namespace, &name, &uid).await? {
+            self.modules.cache.put(ending);
+            self.queues.modules.push_named(&namespace, &name);
         }
         Ok(())
     }

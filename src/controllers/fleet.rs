@@ -34,6 +34,11 @@ pub fn is_leaving(module: &Module) -> bool {
     module.metadata.deletion_timestamp.is_some()
 }
 
+/// Whether the API server has taken a Module's deletion: it sets a grace period, which [`Context::order_away`] doesn't.
+pub fn is_deleted(module: &Module) -> bool {
+    module.metadata.deletion_grace_period_seconds.is_some()
+}
+
 /// Slots in use on a base with these Modules: an old version that leaves and the new one that comes share one.
 pub fn slots(modules: &[Arc<Module>]) -> usize {
     let infos = modules.iter().filter_map(|module| module.spec.module.as_ref());

@@ -18,6 +18,8 @@ mod queues;
 pub mod run;
 mod service;
 mod session_world;
+#[cfg(test)]
+mod testing;
 mod wake;
 #[cfg(test)]
 mod world_tests;

@@ -1,56 +1,9 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use kube::{Client, Config};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use serde_json::json;
 
 use super::*;
-use crate::{
-    api::Delivery,
-    arklet::{self, client::Bounds, session::Care},
-    controllers::context::{Caches, Settings},
-    runtime::{
-        cache::{Cache, Kind},
-        metrics::Metrics,
-        ops::Ops,
-    },
-};
-
-/// A context whose caches are filled by hand. Nothing is listening behind its clients.
-fn context() -> Arc<Context> {
-    fn empty<K: Kind>() -> Arc<Cache<K>> {
-        Cache::new(|_| ()).0
-    }
-    let caches = Caches {
-        deployments: empty(),
-        sets: empty(),
-        modules: empty(),
-        services: empty(),
-        nodes: empty(),
-        vpods: empty(),
-    };
-    let metrics = Arc::new(Metrics::new());
-    let client = Client::try_from(Config::new("http://127.0.0.1:1".parse().expect("an address"))).expect("a client");
-    let settings = Settings {
-        care: Care { health_interval: Duration::from_secs(10), min_free_metaspace: 0 },
-        watch_seconds: 290,
-        concurrency: 1,
-        default_delivery: Delivery::Arklet,
-        vnode_env: "dev".to_owned(),
-    };
-    let agents = Arc::new(arklet::client::Client::new(Bounds::default()).expect("a client"));
-    let ops = Ops::new(client, 1, Arc::clone(&metrics), "test".to_owned());
-    Context::new(ops, agents, caches, metrics, settings, CancellationToken::new())
-}
-
-fn object<T: DeserializeOwned>(json: Value) -> Arc<T> {
-    Arc::new(serde_json::from_value(json).expect("an object"))
-}
-
-fn metadata(name: &str) -> Value {
-    json!({ "name": name, "namespace": "shop", "uid": format!("uid-{name}") })
-}
+use crate::controllers::testing::{context, metadata, object};
 
 fn deployment(name: &str, module: &str) -> Arc<ModuleDeployment> {
     object(json!({ "metadata": metadata(name), "spec": { "baseDeploymentName": "base", "template": { "spec": {

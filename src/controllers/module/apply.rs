@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     api::{Module, Reason, keys::finalizer::ALLOCATE_POD},
-    controllers::{LOOK_AGAIN, context::Context, error::Error},
+    controllers::{LOOK_AGAIN, context::Context, error::Error, fleet},
     domain::{merge, module::ModulePlan},
     runtime::clock::timestamp,
 };
@@ -19,7 +19,7 @@ pub async fn apply(
     now: i64,
 ) -> Result<Option<i64>, Error> {
     if plan.release {
-        if !is_deleted(module) {
+        if !fleet::is_deleted(module) {
             // So far it is leaving by our own order only: the answer to that, a newer version, wakes it.
             return Ok(Some(now + LOOK_AGAIN));
         }
@@ -38,11 +38,6 @@ pub async fn apply(
         write_status(context, module, plan, url, now).await?;
     }
     Ok(wake)
-}
-
-/// Whether the API server has taken the deletion: it sets a grace period, which [`Context::order_away`] doesn't.
-fn is_deleted(module: &Module) -> bool {
-    module.metadata.deletion_grace_period_seconds.is_some()
 }
 
 async fn write_status(context: &Context, module: &Module, plan: ModulePlan, url: &str, now: i64) -> Result<(), Error> {
