@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use rig::{
     arklet_sim::{Behaviour, Command, Fault},
     cluster::{
@@ -402,12 +403,11 @@ fn a_namespace_goes_with_everything_in_it() {
 
         world.kubectl(&["delete", "namespace", world.namespace(), "--wait=false"]).await;
 
-        for name in ["one", "two"] {
-            world.gone(Kind::ModuleDeployment, name).await;
-        }
+        // Kubernetes ends the pods of a namespace first, and looks 16 s later whether that is done.
         world
-            .eventually(SOON, "nothing of ours holds the namespace", || async {
-                let left = [world.list(Kind::Module).await, world.list(Kind::ModuleReplicaSet).await].concat();
+            .eventually(3 * SOON, "nothing of ours holds the namespace", || async {
+                let ours = [Kind::ModuleDeployment, Kind::ModuleReplicaSet, Kind::Module];
+                let left: Vec<_> = stream::iter(ours).then(|kind| world.list(kind)).concat().await;
                 if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
             })
             .await;
