@@ -213,14 +213,25 @@ impl Bases {
         off.get(&(pod_uid.to_owned(), key.to_owned())).copied()
     }
 
-    /// Takes a pod as it stands now, from the watch or as the answer to an own patch.
-    pub fn apply(&self, mut pod: BasePod) {
+    /// Takes a pod as it stands now, as a watch or a look shows it.
+    pub fn apply(&self, pod: BasePod) {
+        self.take(pod, |_, _| true);
+    }
+
+    /// Takes the answer to an own patch. Where the watch has shown the pod's end meanwhile, or another pod of its name, it
+    /// says nothing: no watch would ever take out again what it put in.
+    pub fn answered(&self, pod: BasePod) {
+        self.take(pod, |pod, known| known.is_some_and(|known| known.uid() == pod.uid()));
+    }
+
+    fn take(&self, mut pod: BasePod, says_something: impl Fn(&BasePod, Option<&BasePod>) -> bool) {
         pod.strip();
         let namespace = pod.namespace().unwrap_or_default();
         let (before, now) = {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             let before = self.pod(&namespace, &pod.name_any());
-            if before.as_ref().is_some_and(|before| !is_newer(&pod, before)) {
+            let is_old = before.as_ref().is_some_and(|before| !is_newer(&pod, before));
+            if is_old || !says_something(&pod, before.as_deref()) {
                 return;
             }
             writer.apply_watcher_event(&watcher::Event::Apply(pod.clone()));

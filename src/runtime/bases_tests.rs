@@ -50,3 +50,25 @@ async fn nothing_is_learnt_of_a_base_that_nobody_names_any_more() {
     assert!(!bases.learn(&base(), |entry| entry.deployment_synced = true));
     assert_eq!(bases.state(&base()), BaseState::Unknown);
 }
+
+fn pod(uid: &str, version: u64) -> BasePod {
+    let metadata = json!({ "name": "base-0", "namespace": "shop", "uid": uid, "resourceVersion": version.to_string() });
+    serde_json::from_value(json!({ "metadata": metadata, "spec": {}, "status": {} })).expect("a pod")
+}
+
+#[tokio::test]
+async fn an_answer_about_a_pod_that_is_gone_says_nothing() {
+    let known = |bases: &Bases| bases.pod("shop", "base-0").map(|pod| pod.uid().to_owned());
+    let bases = bases();
+    hold(&bases, &base(), pod("first", 1));
+    bases.answered(pod("first", 2));
+    assert_eq!(bases.pod("shop", "base-0").and_then(|pod| pod.resource_version()).as_deref(), Some("2"));
+
+    relisted(&bases, &base(), BTreeSet::new());
+    bases.answered(pod("first", 3));
+    assert_eq!(known(&bases), None, "its end was seen");
+
+    hold(&bases, &base(), pod("second", 5));
+    bases.answered(pod("first", 4));
+    assert_eq!(known(&bases).as_deref(), Some("second"), "its name is another's");
+}

@@ -51,7 +51,7 @@ pub async fn tend(context: &Context, pod: &BasePod) -> Result<Option<i64>, Error
     }] } });
     let namespace = pod.namespace().unwrap_or_default();
     match context.ops.merge_status::<BasePod>(&namespace, &pod.name_any(), &written).await {
-        Ok(patched) => context.bases.apply(patched),
+        Ok(patched) => context.bases.answered(patched),
         // The pod, or this pod of that name, is gone: its watch tells.
         Err(error) if error.is_not_found() || error.is_conflict() => {}
         Err(error) => return Err(error.into()),

@@ -63,7 +63,7 @@ async fn tend_labels(context: &Context, pod: &BasePod, modules: &[Arc<Module>]) 
     }
     let body = json!({ "metadata": { "uid": pod.uid(), "labels": patch.changes } });
     match context.ops.patch::<BasePod>(&namespace, &pod.name_any(), &body).await {
-        Ok(patched) => context.bases.apply(patched),
+        Ok(patched) => context.bases.answered(patched),
         // The pod, or this pod of that name, is gone: its watch tells.
         Err(error) if error.is_not_found() || error.is_conflict() => context.forget_pace(&key),
         Err(error) => return Err(error.into()),
