@@ -190,8 +190,20 @@ pub fn plan_module(view: &ModuleView<'_>, now: i64) -> ModulePlan {
         None if view.drop_directly || matches!(view.base, BaseFate::Unbound | BaseFate::Gone | BaseFate::Ending) => {
             ModulePlan { delete: true, ..quiet(None, Phase::Terminating) }
         }
-        None => plan_running(view, now),
+        None => {
+            let plan = plan_running(view, now);
+            let wakes = [plan.wake_at, silence_tells_more(view, now)];
+            ModulePlan { wake_at: wakes.into_iter().flatten().min(), ..plan }
+        }
     }
+}
+
+/// When the silence of the agent next says more of a Module that runs, or should. Nobody else wakes it for that.
+fn silence_tells_more(view: &ModuleView<'_>, now: i64) -> Option<i64> {
+    let told = view.told.as_ref()?;
+    let since = told.silent_since?;
+    let reported = (told.verdict == Verdict::Unknown && !was_running(view.phase)).then_some(BLOCKED_AFTER_MS);
+    [reported, Some(UNREACHABLE_AFTER_MS)].into_iter().flatten().map(|after| since + after).find(|at| *at > now)
 }
 
 fn quiet(wish: Option<WishKind>, phase: Phase) -> ModulePlan {
@@ -277,9 +289,7 @@ fn plan_running(view: &ModuleView<'_>, now: i64) -> ModulePlan {
     match &told.verdict {
         Verdict::Active => plan_active(view, told, now),
         Verdict::Unknown if was_running(view.phase) => {
-            let mut plan = quiet(Some(WishKind::Run), view.phase.unwrap_or(Phase::Available));
-            plan.wake_at = told.silent_since.map(|since| since + UNREACHABLE_AFTER_MS);
-            plan
+            quiet(Some(WishKind::Run), view.phase.unwrap_or(Phase::Available))
         }
         Verdict::Unknown => {
             let why = (silent_for >= BLOCKED_AFTER_MS).then(|| silent(told)).flatten();
@@ -324,10 +334,8 @@ fn was_running(phase: Option<Phase>) -> bool {
 }
 
 fn plan_active(view: &ModuleView<'_>, told: &Told, now: i64) -> ModulePlan {
-    // What was confirmed last holds for a while; nothing but the clock ends that.
-    let forgotten_at = told.silent_since.map(|since| since + UNREACHABLE_AFTER_MS);
     if view.phase == Some(Phase::Available) {
-        return ModulePlan { write: true, wake_at: forgotten_at, ..quiet(Some(WishKind::Run), Phase::Available) };
+        return ModulePlan { write: true, ..quiet(Some(WishKind::Run), Phase::Available) };
     }
     // A soak that an earlier process began goes on.
     let since = match view.phase {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const NOW: i64 = 1_000_000;
@@ -192,5 +194,69 @@ fn what_runs_is_from_where_it_was_fetched_until_it_is_installed_anew() {
         let lost = plan_module(&ModuleView { told: told(Verdict::Installing, 0), ..view() }, NOW);
         let after = lost.status(&module, &before, "now", crate::runtime::clock::timestamp(NOW));
         assert_eq!(after.installed, before.installed, "what has to be uninstalled stays known");
+    }
+}
+
+fn verdicts() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        3 => Just(Verdict::Unknown),
+        3 => Just(Verdict::Active),
+        1 => Just(Verdict::Waiting),
+        1 => Just(Verdict::Installing),
+        1 => Just(Verdict::Superseded),
+        1 => Just(Verdict::Failed("no".into())),
+        1 => Just(Verdict::Released),
+    ]
+}
+
+prop_compose! {
+    /// A Module to which nothing happens from now on; it came to be as it is within the last two minutes.
+    fn still()(
+        phase in prop::option::of(prop::sample::select(&Phase::ALL[..])),
+        ago in prop::array::uniform5(0..120_000_i64),
+        flags in any::<[bool; 5]>(),
+        verdict in prop::option::weighted(0.9, verdicts()),
+        silent in prop::option::of(0..120_000_i64),
+        seconds in prop::sample::select(vec![0, 3_000, 30_000]),
+        off in any::<bool>(),
+    ) -> ModuleView<'static> {
+        let [phase_since, created, deleting, told, label_off] = ago.map(|ago| NOW - ago);
+        let [was_active, leaving, label_on, successor_active, dropped] = flags;
+        let silent_since = silent.map(|ago| NOW - ago);
+        ModuleView {
+            phase,
+            phase_since,
+            was_active,
+            created,
+            deleting: leaving.then_some(deleting),
+            drop_directly: dropped && leaving,
+            told: verdict.map(|verdict| Told { verdict, since: told, silent_since, silence: None }),
+            min_ready: seconds,
+            drain: seconds,
+            label_on,
+            label_off_since: (off && !label_on).then_some(label_off),
+            successor_active,
+            ..view()
+        }
+    }
+}
+
+/// A plan as others see it: without when to look again, and without a phase that isn't written.
+fn shown(view: &ModuleView<'_>, now: i64) -> ModulePlan {
+    let plan = ModulePlan { wake_at: None, ..plan_module(view, now) };
+    if plan.write { plan } else { ModulePlan { phase: Phase::Pending, because: None, ..plan } }
+}
+
+proptest! {
+    #![proptest_config(crate::sweep::config(2_000, 1_000))]
+
+    /// Nobody wakes a Module because time passes: what time alone changes, the plan asks to be woken for.
+    #[test]
+    fn what_time_alone_changes_is_woken_for(view in still()) {
+        let woken = plan_module(&view, NOW).wake_at.unwrap_or(i64::MAX);
+        let before = shown(&view, NOW);
+        for later in (500..=130_000).step_by(500).map(|later| NOW + later).take_while(|later| *later < woken) {
+            prop_assert_eq!(&shown(&view, later), &before, "{} ms later", later - NOW);
+        }
     }
 }
