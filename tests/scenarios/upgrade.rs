@@ -18,7 +18,7 @@ fn in_place_replacement_never_has_two_versions_and_drains_first() {
         world
             .deployed(&module("pay").replicas(2).policy("uninstall_then_install").service(80).strategy(
                 "serviceStrategy",
-                json!({ "enableModuleService": true, "port": 80, "targetPort": 8080, "drainSeconds": 1 }),
+                json!({ "enableModuleService": true, "port": 80, "targetPort": 8080, "drainSeconds": 2 }),
             ))
             .await;
         world.jar("pay", "2.0.0", Behaviour::ok().slow(Duration::from_millis(500)));
@@ -38,7 +38,8 @@ fn in_place_replacement_never_has_two_versions_and_drains_first() {
             let uninstall = calls.iter().find(|call| call.command == Command::Uninstall).expect("an uninstall");
             let ended = world.traffic_ended(pod, "pay").expect("the label was taken off");
             let drained = uninstall.at.checked_sub(ended).expect("the label goes first");
-            assert!(drained >= Duration::from_millis(900), "{}: drained for {drained:?}", pod.name);
+            // The label's end is seen here by a watch, which on a busy machine lags behind the operator's own answer.
+            assert!(drained >= Duration::from_millis(1_500), "{}: drained for {drained:?}", pod.name);
             assert_eq!((world.installs(pod, "pay"), world.uninstalls(pod, "pay")), (2, 1));
         }
         world.no_writes_for(Duration::from_secs(3)).await;
