@@ -14,6 +14,7 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    delivery::biz_names,
     error::Error,
     fleet,
     ordering::Orderings,
@@ -224,8 +225,9 @@ impl Context {
 
     /// Takes back what a Module wished for, without uninstalling anything.
     pub fn withdraw(&self, module: &Module) {
-        if let (Some(base), Some(info)) = (index::base_uid(module), &module.spec.module) {
-            self.sessions.withdraw(base, &info.name, &module.name_any());
+        let Some(base) = index::base_uid(module) else { return };
+        for name in biz_names(module) {
+            self.sessions.withdraw(base, name, &module.name_any());
         }
     }
 

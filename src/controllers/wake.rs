@@ -3,11 +3,17 @@
 //! Waking is cheap and idempotent, and may be too much but never too little: an object that isn't woken by what it waits
 //! for stands still. Must not: decide anything; that is left to the plans.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::context::{Context, deployment_of};
+use super::{
+    context::{Context, deployment_of},
+    delivery::biz_names,
+};
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     domain::{deployment::rank, names},
@@ -122,10 +128,9 @@ impl Context {
                 self.modules.drop_key(module);
                 self.withdraw(module);
                 // What it leaves behind, and the room it makes, is the business of the others in its slot.
-                let name = |module: &Module| module.spec.module.as_ref().map(|info| info.name.clone());
-                let slot = name(module);
                 let base = index::base_uid(module).unwrap_or_default();
-                self.wake_modules_on(base, |other| name(other) == slot);
+                let slots: BTreeSet<&str> = biz_names(module).collect();
+                self.wake_modules_on(base, |other| biz_names(other).any(|name| slots.contains(name)));
                 true
             }
         };
@@ -320,13 +325,6 @@ impl Context {
             self.wake_user(&deployment);
         }
     }
-}
-
-/// The biz names that a Module has, or had, on its base.
-fn biz_names(module: &Module) -> impl Iterator<Item = &str> {
-    let wanted = module.spec.module.as_ref().map(|info| info.name.as_str());
-    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref()).map(|info| info.name.as_str());
-    wanted.into_iter().chain(installed)
 }
 
 #[cfg(test)]

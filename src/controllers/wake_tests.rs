@@ -88,3 +88,21 @@ async fn a_module_whose_pod_nobody_saw_looks_again_once_the_base_is_known() {
     context.changed_base(BaseChange::Deployment { base, found_out: true });
     assert_eq!(modules.names(), BTreeSet::from(["on-gone".to_owned()]));
 }
+
+#[tokio::test]
+async fn the_end_of_an_edited_module_is_told_in_the_slot_that_it_was_in() {
+    let context = context();
+    let module = |name: &str, status: serde_json::Value| -> Arc<Module> {
+        let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": "pod", "uid": "uid-pod" });
+        let spec = json!({ "module": { "name": name, "version": "1", "url": "http://host/x.jar" } });
+        object(json!({ "spec": spec, "status": status, "metadata": {
+            "name": format!("module-{name}"), "namespace": "shop", "uid": format!("uid-{name}"), "ownerReferences": [owner] } }))
+    };
+    for other in [module("hello", json!({})), module("other", json!({}))] {
+        context.modules.put_new(other);
+    }
+    let mut modules = Asked(context.queues.modules.take().expect("the queue"));
+    let edited = module("edited", json!({ "installed": { "name": "hello", "version": "1" } }));
+    context.changed_module(&Change::Deleted(edited));
+    assert_eq!(modules.names(), BTreeSet::from(["module-hello".to_owned()]));
+}

@@ -139,6 +139,10 @@ impl State {
         let Some(slot) = self.slots.get_mut(name) else { return };
         self.quiet_until = None;
         slot.wishes.retain(|wish| wish.module != module);
+        for wish in &mut slot.wishes {
+            // It has said all that it will ever say.
+            wish.mates.retain(|mate| mate != module);
+        }
         let wanted: BTreeSet<&str> = slot.wishes.iter().map(|wish| wish.version.as_str()).collect();
         slot.history.retain(|version, _| wanted.contains(version.as_str()));
         self.told.remove(module);

@@ -76,6 +76,17 @@ fn what_nobody_asked_for_is_news_when_it_comes_or_goes() {
 }
 
 #[test]
+fn who_took_back_its_wish_is_waited_for_no_more() {
+    let mut state = State::new("pod", 600_000, None);
+    let other = Wish { module: "other".into(), ..wish(WishKind::Run) };
+    state.wish("ours", Wish { mates: vec!["other".into()], ..wish(WishKind::Leave { drained: true }) });
+    state.wish("ours", Wish { version: "2".into(), ..other });
+    state.withdraw("ours", "other");
+    state.done(&Command::Look, listed(&["ours"]), 0);
+    assert!(state.next(0).contains(&Command::Uninstall { name: "ours".into(), version: "1".into() }));
+}
+
+#[test]
 fn what_a_jar_put_there_under_another_name_is_undone_at_a_pace_until_it_is_gone() {
     let mut state = State::new("pod", 600_000, None);
     state.wish("ours", wish(WishKind::Run));

@@ -192,7 +192,13 @@ pub fn hand_over(context: &Context, module: &Module, observed: &Observed, wish: 
     let base =
         BaseId { namespace: module.namespace().unwrap_or_default(), pod: pod.name_any(), uid: base_uid.to_owned() };
     let wish = build_wish(context, module, observed, kind);
-    explained(context.sessions.wish(&base, at, &name, wish))
+    let told = context.sessions.wish(&base, at, &name, wish);
+    if context.modules.cache.named(&base.namespace, &module.name_any()).is_none() {
+        // Its end was seen meanwhile, by another thread: nobody else would ever take this wish back.
+        context.withdraw(module);
+        return None;
+    }
+    explained(told)
 }
 
 fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: WishKind) -> Wish {
@@ -220,12 +226,21 @@ fn build_wish(context: &Context, module: &Module, observed: &Observed, kind: Wis
     }
 }
 
-/// The other Modules of the slot.
+/// The other Modules of the slot that state a wish, or are about to. One that isn't created yet may never be, and one that was
+/// dropped may be held for ever by somebody else's finalizer: nobody waits for their word.
 fn mates(context: &Context, module: &Module) -> Vec<String> {
     let (Some(base), name) = (index::base_uid(module), biz_name(module)) else { return vec![] };
     let on_base = context.modules.on_base(base);
+    let states = |other: &Module| other.metadata.uid.is_some() && !has_nothing_to_say(context, other);
     let others = on_base.iter().filter(|other| biz_name(other) == name && other.name_any() != module.name_any());
-    others.map(|other| other.name_any()).collect()
+    others.filter(|other| states(other)).map(|other| other.name_any()).collect()
+}
+
+/// Whether the Module leaves what it stands for in the base, and only has to go.
+fn has_nothing_to_say(context: &Context, module: &Module) -> bool {
+    fleet::is_leaving(module)
+        && (label::is_set(module.labels(), label::DELETE_MODULE_DIRECTLY)
+            || delivery::set_of(context, module).is_some_and(|set| is_handed_over(context, &set)))
 }
 
 /// The versions of all revisions of the Module's deployment.
@@ -253,3 +268,7 @@ fn explained(told: Option<Told>) -> Option<Told> {
         told
     })
 }
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;
