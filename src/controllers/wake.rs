@@ -264,6 +264,8 @@ impl Context {
         }
     }
 
+    /// Who names the base Deployment, or has replica sets on it: those of a deployment that moves away from it, and those
+    /// that somebody made by hand.
     fn wake_users_of(&self, base: &BaseKey) {
         for deployment in self.deployments.all() {
             let uses = deployment.namespace().as_deref() == Some(base.0.as_str())
@@ -272,17 +274,25 @@ impl Context {
                 self.wake_user(&deployment);
             }
         }
+        for set in self.sets_on(base) {
+            self.queues.sets.push(ObjectRef::from_obj(&*set));
+        }
+    }
+
+    /// The replica sets whose label names the base Deployment.
+    fn sets_on(&self, base: &BaseKey) -> impl Iterator<Item = Arc<ModuleReplicaSet>> {
+        let label = names::label_safe(&base.1);
+        let is_on_base = move |set: &Arc<ModuleReplicaSet>| {
+            set.namespace().as_deref() == Some(base.0.as_str())
+                && set.labels().get(label::BASE_DEPLOYMENT) == Some(&label)
+        };
+        self.sets.cache.all().into_iter().filter(is_on_base)
     }
 
     /// Modules that waited for what is known now: those whose pod the watch has shown were woken by it, but a pod that was
     /// gone before anybody looked is shown by nothing.
     fn wake_modules_without_pod(&self, base: &BaseKey) {
-        let label = names::label_safe(&base.1);
-        let is_of_base = |set: &ModuleReplicaSet| {
-            set.namespace().as_deref() == Some(base.0.as_str())
-                && set.labels().get(label::BASE_DEPLOYMENT) == Some(&label)
-        };
-        for set in self.sets.cache.all().iter().filter(|set| is_of_base(set)) {
+        for set in self.sets_on(base) {
             for module in self.modules.of_set(&base.0, &set.name_any()) {
                 let pod = index::base_name(&module).unwrap_or_default();
                 if self.bases.watched_pod(&base.0, pod).is_none() {
@@ -309,20 +319,25 @@ impl Context {
         self.wake_modules_on(index::base_uid(&module).unwrap_or_default(), |_| true);
     }
 
-    /// The virtual node of the base at this address came, went, or is ready or not.
+    /// The virtual node of the base at this address came, went, or is ready or not. A pod that was started anew may have
+    /// another address than its Modules are labelled with.
     pub fn changed_vnode(&self, ip: &str) {
+        let is_at = |module: &Module| {
+            let (namespace, pod) = (module.namespace().unwrap_or_default(), index::base_name(module)?);
+            self.bases.pod(&namespace, pod)?.status.pod_ip.clone()
+        };
         for module in self.modules.cache.all() {
-            if module.labels().get(label::BASE_INSTANCE_IP).is_some_and(|of| *of == names::label_safe(ip)) {
+            if is_at(&module).is_some_and(|at| at == ip) {
                 self.queues.modules.push(ObjectRef::from_obj(&*module));
                 self.wake_base_of(&module);
             }
         }
     }
 
-    /// A node was cordoned or uncordoned: every deployment may have new places.
+    /// A node was cordoned or uncordoned: there may be new places on every base.
     pub fn changed_node(&self) {
-        for deployment in self.deployments.all() {
-            self.wake_user(&deployment);
+        for base in self.bases.keys() {
+            self.wake_users_of(&base);
         }
     }
 }

@@ -106,3 +106,38 @@ async fn the_end_of_an_edited_module_is_told_in_the_slot_that_it_was_in() {
     context.changed_module(&Change::Deleted(edited));
     assert_eq!(modules.names(), BTreeSet::from(["module-hello".to_owned()]));
 }
+
+/// A deployment that moves to another base Deployment has replica sets on the former one, and somebody may have made a
+/// replica set by hand: no deployment that names the base wakes them.
+#[tokio::test]
+async fn replica_sets_hear_of_the_base_that_they_are_on_whoever_controls_them() {
+    let context = context();
+    context.deployments.put_new(deployment("moves", "hello"));
+    let set = |name: &str, base: &str| {
+        let labels = json!({ "koupleless.io/deployment-name": base });
+        object::<ModuleReplicaSet>(json!({ "spec": {}, "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "labels": labels } }))
+    };
+    for set in [set("moves-1", "former"), set("by-hand", "former"), set("elsewhere", "base")] {
+        context.sets.put_new(set);
+    }
+    let mut sets = Asked(context.queues.sets.take().expect("the queue"));
+    let base = ("shop".to_owned(), "former".to_owned());
+    context.changed_base(BaseChange::Deployment { base, found_out: true });
+    assert_eq!(sets.names(), BTreeSet::from(["by-hand".to_owned(), "moves-1".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_virtual_node_is_news_for_the_modules_of_the_base_that_has_its_address_now() {
+    let context = context();
+    let status = json!({ "podIP": "10.0.0.2" });
+    let pod = json!({ "metadata": metadata("pod"), "spec": {}, "status": status });
+    context.bases.apply(serde_json::from_value(pod).expect("a pod"));
+    context.modules.put_new(object(json!({ "spec": {}, "metadata": {
+        "name": "here", "namespace": "shop", "uid": "uid-here", "labels": { "koupleless.io/base-instance-ip": "10.0.0.1" },
+        "ownerReferences": [{ "apiVersion": "v1", "kind": "Pod", "name": "pod", "uid": "uid-pod" }] } })));
+    let mut modules = Asked(context.queues.modules.take().expect("the queue"));
+    modules.names();
+    context.changed_vnode("10.0.0.2");
+    assert_eq!(modules.names(), BTreeSet::from(["here".to_owned()]));
+}
