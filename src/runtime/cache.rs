@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::{Stream, StreamExt};
@@ -42,6 +45,8 @@ pub struct Cache<K: Kind> {
     store: Store<K>,
     /// Newer than the store, until the watch catches up.
     recent: RwLock<HashMap<ObjectRef<K>, Arc<K>>>,
+    /// The newest version that the watch has shown of any object: what is as old and not in the store is gone.
+    shown: AtomicU64,
     /// Whether the first list has been read to its end, and every object of it told.
     complete: watch::Sender<bool>,
     /// Drops what nobody reads of this kind.
@@ -53,7 +58,8 @@ impl<K: Kind> Cache<K> {
     /// is kept without what nobody reads.
     pub fn new(drop_unread: fn(&mut K)) -> (Arc<Self>, Writer<K>) {
         let (store, writer) = kube::runtime::reflector::store();
-        (Arc::new(Self { store, recent: RwLock::default(), complete: watch::Sender::new(false), drop_unread }), writer)
+        let (shown, complete) = (AtomicU64::new(0), watch::Sender::new(false));
+        (Arc::new(Self { store, recent: RwLock::default(), shown, complete, drop_unread }), writer)
     }
 
     fn strip(&self, object: &mut K) {
@@ -118,10 +124,23 @@ impl<K: Kind> Cache<K> {
         all
     }
 
-    /// Remembers an object that is about to be created.
+    /// Remembers an object that is about to be created, or was just now, unless the watch has shown its end meanwhile.
     pub fn put_new(&self, object: Arc<K>) {
         let key = bare(&ObjectRef::from_obj(&*object));
-        self.recent.write().unwrap_or_else(PoisonError::into_inner).insert(key, object);
+        // The end of an object takes it out of the store first and out of `recent` then, under this lock.
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        let created = version(&*object);
+        let is_gone = created > 0 && created <= self.shown.load(Ordering::Relaxed) && self.store.get(&key).is_none();
+        if !is_gone {
+            recent.insert(key, object);
+        }
+    }
+
+    /// Objects that were created by this process and that no watch has shown yet.
+    fn unseen(&self) -> HashMap<ObjectRef<K>, Arc<K>> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let unseen = recent.iter().filter(|(key, object)| version(&***object) > 0 && self.store.get(*key).is_none());
+        unseen.map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
     }
 
     /// Remembers the answer to an own write, unless something newer is known already (answers overtake each other), or the
@@ -144,6 +163,7 @@ impl<K: Kind> Cache<K> {
 
     /// Drops an own write that the watch has caught up with.
     fn caught_up(&self, watched: &K) {
+        self.shown.fetch_max(version(watched), Ordering::Relaxed);
         let key = bare(&ObjectRef::from_obj(watched));
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         if recent.get(&key).is_some_and(|recent| !is_ahead(&**recent, watched)) {
@@ -201,8 +221,9 @@ pub async fn follow<K: Kind>(
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Init) => {
-                before =
-                    cache.store.state().into_iter().map(|object| (ObjectRef::from_obj(&*object), object)).collect();
+                // What was created by then is on the list, or gone.
+                before = cache.unseen();
+                before.extend(cache.store.state().into_iter().map(|object| (ObjectRef::from_obj(&*object), object)));
             }
             Ok(watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {
@@ -222,6 +243,7 @@ pub async fn follow<K: Kind>(
                 on_change(Change::Applied(Arc::new(object)));
             }
             Ok(watcher::Event::Delete(object)) => {
+                cache.shown.fetch_max(version(&object), Ordering::Relaxed);
                 cache.forget(&ObjectRef::from_obj(&object));
                 on_change(Change::Deleted(Arc::new(object)));
             }
@@ -303,5 +325,42 @@ mod tests {
         cache.forget(&ObjectRef::from_obj(&module(6, true)));
         cache.put(module(7, true));
         assert_eq!(seen(&cache), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_created_and_is_not_on_the_next_list_is_gone() {
+        let (cache, writer) = Cache::new(|_| {});
+        // Created just now; the watch breaks before it shows that, and somebody deletes it meanwhile.
+        cache.put_new(Arc::new(module(5, false)));
+        let mut to_come = module(0, false);
+        (to_come.metadata.name, to_come.metadata.resource_version) = (Some("to-come".to_owned()), None);
+        cache.put_new(Arc::new(to_come));
+        let told = std::sync::Mutex::new(Vec::new());
+        let on_change = |change: Change<Module>| {
+            let Change::Deleted(module) = change else { return };
+            told.lock().expect("told").push(module.name_any());
+        };
+        let events = futures::stream::iter([watcher::Event::Init, watcher::Event::InitDone].map(Ok));
+        follow(events, Arc::clone(&cache), writer, WatchHealth::default(), on_change).await;
+        assert_eq!(seen(&cache), None);
+        assert_eq!(*told.lock().expect("told"), ["m"]);
+        assert!(cache.named("n", "to-come").is_some(), "its creation is under way");
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_creation_may_come_after_the_end() {
+        let (cache, writer) = Cache::new(|_| {});
+        let events = [
+            watcher::Event::Init,
+            watcher::Event::InitDone,
+            watcher::Event::Apply(module(5, false)),
+            watcher::Event::Delete(module(6, false)),
+        ];
+        let events = futures::stream::iter(events.map(Ok));
+        follow(events, Arc::clone(&cache), writer, WatchHealth::default(), |_| ()).await;
+        cache.put_new(Arc::new(module(5, false)));
+        assert_eq!(seen(&cache), None);
+        cache.put_new(Arc::new(module(7, false)));
+        assert_eq!(seen(&cache), Some(("7".to_owned(), false)), "another of its name");
     }
 }

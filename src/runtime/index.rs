@@ -102,7 +102,7 @@ impl<K: Kind> Index<K> {
         true
     }
 
-    /// Takes note that an object is gone.
+    /// Takes note that an object is gone, if it is.
     pub fn drop_key(&self, object: &K) {
         let key = key_of(object);
         if self.cache.named(&key.0, &key.1).is_none() {
@@ -110,10 +110,11 @@ impl<K: Kind> Index<K> {
         }
     }
 
-    /// Remembers an object that is about to be created.
+    /// Remembers an object that is about to be created, or was just now.
     pub fn put_new(&self, object: Arc<K>) {
         self.note(&object);
-        self.cache.put_new(object);
+        self.cache.put_new(Arc::clone(&object));
+        self.drop_key(&object);
     }
 
     /// Forgets an object that was to be created, or is gone.
