@@ -79,6 +79,16 @@ pub fn told(context: &Context, module: &Module) -> Option<Told> {
     }
 }
 
+/// When a Module is told something else because time passes, and nothing else wakes anybody for it (milliseconds). A
+/// conversation tells its own news.
+pub fn tells_more_at(context: &Context, module: &Module) -> Option<i64> {
+    if of(context, module) != Delivery::VirtualPod {
+        return None;
+    }
+    let now = context.clock.now();
+    look(context, module, |view| vpod::tells_more_at(view, fleet::is_leaving(module), now)).flatten()
+}
+
 /// The objects that a vPod's plan looks at, and the plan's view of them.
 fn look<T>(context: &Context, module: &Module, with: impl FnOnce(&View<'_>) -> T) -> Option<T> {
     let namespace = module.namespace()?;

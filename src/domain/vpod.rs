@@ -135,6 +135,12 @@ pub fn told(view: &View<'_>, leaving: bool, now: i64) -> Told {
     }
 }
 
+/// When [`told`] says something else because time passes: nothing else wakes a Module whose new vPod nobody plays.
+pub fn tells_more_at(view: &View<'_>, leaving: bool, now: i64) -> Option<i64> {
+    let at = view.pod.filter(|_| view.was_running)?.created + ADOPTED_WITHIN_MS;
+    (now < at && told(view, leaving, now) != told(view, leaving, at)).then_some(at)
+}
+
 fn verdict(view: &View<'_>, pod: Seen<'_>, now: i64) -> Verdict {
     if pod.status.is_ready() && !pod.ending {
         return Verdict::Active;

@@ -114,6 +114,25 @@ fn what_ran_before_its_vpod_came_counts_as_running_for_a_while() {
 }
 
 #[test]
+fn what_time_alone_changes_is_woken_for() {
+    let (silent, says, serves) = (status(json!({})), waiting("RESOLVED", ""), ready());
+    for (name, status, was_running, wakes) in [
+        ("nothing was said yet", &silent, true, true),
+        ("it never ran", &silent, false, false),
+        ("it is being installed", &says, true, false),
+        ("it serves", &serves, true, false),
+    ] {
+        let pod = Some(Seen { created: NOW - 5_000, ending: false, status });
+        let view = View { pod, was_running, ..view(None, None) };
+        let at = tells_more_at(&view, false, NOW);
+        assert_eq!(at, wakes.then_some(NOW + 10_000), "{name}");
+        let later = |after: i64| told(&view, false, NOW + after);
+        assert_eq!((later(9_999) == later(0), later(10_000) == later(0)), (true, !wakes), "{name}");
+        assert_eq!(tells_more_at(&view, false, NOW + 10_000), None, "{name}");
+    }
+}
+
+#[test]
 fn it_is_made_once_and_deleted_when_drained_or_ended() {
     let (run, leave) = (WishKind::Run, |drained| WishKind::Leave { drained });
     let (ready, ended) = (ready(), status(json!({ "phase": "Failed" })));

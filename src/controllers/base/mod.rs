@@ -44,7 +44,8 @@ pub async fn reconcile(pod: Arc<BasePod>, context: Arc<Context>) -> Result<Actio
     }
     let labelled = tend_labels(&context, &pod, &modules).await?;
     let gated = gate::tend(&context, &pod).await?;
-    Ok(until(&context, [labelled, gated].into_iter().flatten().min()))
+    let told = modules.iter().filter_map(|module| delivery::tells_more_at(&context, module));
+    Ok(until(&context, [labelled, gated].into_iter().flatten().chain(told).min()))
 }
 
 /// Patches the pod's labels where they change; says when to look again (milliseconds).

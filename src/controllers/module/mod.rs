@@ -40,7 +40,8 @@ pub async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Act
         }
         delivery::tend_vpod(&context, &module, plan.wish).await?;
         let wake = apply::apply(&context, &module, plan, observed.url(&module), now).await?;
-        return Ok(until(&context, [wake, observed.look_again].into_iter().flatten().min()));
+        let wakes = [wake, observed.look_again, delivery::tells_more_at(&context, &module)];
+        return Ok(until(&context, wakes.into_iter().flatten().min()));
     }
     // What was delivered as a pod before is handed over with what it stands for.
     delivery::abandon(&context, &module).await?;

@@ -70,7 +70,8 @@ pub async fn observe(context: &Context, module: &Module) -> Result<Option<Observ
     let key = names::traffic_label(&name);
     Ok(Some(Observed {
         told: explained(delivery::told(context, module)),
-        look_again: look_again.filter(|_| fate == BaseFate::Alive),
+        // Also one without an address: no watch tells when it has one.
+        look_again: look_again.filter(|_| matches!(fate, BaseFate::Alive | BaseFate::Starting)),
         label_on: pod.as_ref().is_some_and(|pod| pod.labels().contains_key(&key)),
         label_off_since: context.bases.label_off_since(&base_uid, &key),
         successor_active: fleet::is_leaving(module) && delivery::successor_active(context, module),
