@@ -15,7 +15,7 @@ use rig::{
 };
 use serde_json::{Value, json};
 
-use crate::tunnel::{beat, post};
+use crate::tunnel::Announcer;
 
 const IDENTITY: &str = "2ce92dca-032e-4956-bc91-27b43406dad2";
 
@@ -168,11 +168,8 @@ fn the_vnodes_of_a_go_v2_are_taken_over_with_what_is_on_them() {
         world.patch_status(Kind::Pod, &vpod, running(&pod, base.ip)).await;
 
         let tunnel = world.start_provider_with_tunnel("p", None).await;
-        let look = || async {
-            post(base.ip, tunnel, "/heartbeat", None, &beat(IDENTITY, base.ip).to_string()).await;
-            taken_over(&world, &base).await
-        };
-        world.eventually(SOON, "the VNode is ours", look).await;
+        let _announcer = Announcer::start_as(|_| IDENTITY.to_owned(), &base, tunnel, None);
+        world.eventually(SOON, "the VNode is ours", || taken_over(&world, &base)).await;
 
         world.kubectl(&["scale", "deployment/shop", "--replicas=2"]).await;
         let vpods = world.until_ready_vpods(2).await;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// Sends a body from an address and gives status and body of the answer.
-pub async fn post(from: IpAddr, to: SocketAddr, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+async fn post(from: IpAddr, to: SocketAddr, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::new(from, 0)).expect("an address of this machine");
     let mut stream = socket.connect(to).await.expect("the tunnel listens");
@@ -31,23 +31,33 @@ pub async fn post(from: IpAddr, to: SocketAddr, path: &str, token: Option<&str>,
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-pub fn beat(identity: &str, ip: IpAddr) -> Value {
+fn beat(identity: &str, ip: IpAddr) -> Value {
     json!({
         "baseMetadata": { "identity": identity, "name": "base", "version": "1.0.0", "clusterName": "default" },
         "localIP": ip, "localHostName": "base-0", "port": 1238, "state": "ACTIVATED",
     })
 }
 
-/// Announces a base every half second until it is dropped, as another identity each time.
-struct Announcer(tokio::task::JoinHandle<()>);
+/// Announces a base every half second until it is dropped.
+pub struct Announcer(tokio::task::JoinHandle<()>);
 
 impl Announcer {
+    /// As another identity each time.
     fn start(base: &BasePod, to: SocketAddr, token: Option<&'static str>) -> Self {
+        Self::start_as(|count| format!("identity-{count}"), base, to, token)
+    }
+
+    /// As whom `identity` says, by the number of the heartbeat.
+    pub fn start_as(
+        identity: impl Fn(u32) -> String + Send + 'static,
+        base: &BasePod,
+        to: SocketAddr,
+        token: Option<&'static str>,
+    ) -> Self {
         let ip = base.ip;
         Self(tokio::spawn(async move {
             for count in 0.. {
-                let identity = format!("identity-{count}");
-                post(ip, to, "/heartbeat", token, &beat(&identity, ip).to_string()).await;
+                post(ip, to, "/heartbeat", token, &beat(&identity(count), ip).to_string()).await;
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }))
