@@ -27,8 +27,14 @@ fn path() -> String {
     format!("{folder}:{}", std::env::var("PATH").unwrap())
 }
 
+/// The script that has both shells. Where it downloads them first it says so, and that isn't what a shell says.
 fn shell() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shell")
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shell");
+    for shell in ["zsh", "fish"] {
+        let output = Command::new(&script).args([shell, "-c", ":"]).output().expect("tests/shell runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    script
 }
 
 #[test]
@@ -80,8 +86,9 @@ fn fish_offers_what_is_there_with_what_it_means() {
     let completions = home.join("fish/completions");
     fs::create_dir_all(&completions).unwrap();
     fs::write(completions.join("kubectl-module.fish"), tool(&["completion", "fish"], "").out).unwrap();
+    let shell = shell();
     let completed = |line: &str| {
-        let output = Command::new(shell())
+        let output = Command::new(&shell)
             .args(["fish", "-c", "complete -C $argv[1]", line])
             .current_dir(&home)
             .env("XDG_CONFIG_HOME", &home)
@@ -110,6 +117,7 @@ fn fish_offers_what_is_there_with_what_it_means() {
 
 #[tokio::test]
 async fn zsh_completes_what_is_typed_at_its_prompt() {
+    let shell = shell();
     for sourced in [false, true] {
         let home = folder("zsh");
         let kubeconfig = kubeconfig(&home);
@@ -121,7 +129,7 @@ async fn zsh_completes_what_is_typed_at_its_prompt() {
         fs::write(home.join(".zshrc"), format!("cd {}\n{settings}", home.display())).unwrap();
         let variables =
             [("ZDOTDIR", home.to_str().unwrap()), ("KUBECONFIG", kubeconfig.to_str().unwrap()), ("PATH", &path())];
-        let mut window = Terminal::run(&shell(), &["zsh", "-d", "-i"], &variables, (120, 40));
+        let mut window = Terminal::run(&shell, &["zsh", "-d", "-i"], &variables, (120, 40));
         window.until_shown("ready").await;
         for (typed, shown) in [
             ("kubectl-module sta\t#", "kubectl-module status #"),
