@@ -10,13 +10,11 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Service;
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    delivery::biz_names,
     error::Error,
-    fleet,
     ordering::Orderings,
     queues::{Queue, Queues},
     session_world::SessionWorld,
@@ -226,7 +224,7 @@ impl Context {
     /// Takes back what a Module wished for, without uninstalling anything.
     pub fn withdraw(&self, module: &Module) {
         let Some(base) = index::base_uid(module) else { return };
-        for name in biz_names(module) {
+        for name in index::biz_names(module) {
             self.sessions.withdraw(base, name, &module.name_any());
         }
     }
@@ -237,14 +235,6 @@ impl Context {
         let mut leaving = module.clone();
         leaving.metadata.deletion_timestamp.get_or_insert_with(|| timestamp(self.clock.now()));
         self.modules.cache.put(leaving);
-    }
-
-    /// It isn't leaving after all, as far as this process ordered it: the watch's view counts again.
-    pub fn take_back(&self, module: &Module) {
-        let known = self.modules.cache.get(&ObjectRef::from_obj(module));
-        if known.is_some_and(|known| fleet::is_leaving(&known) && !fleet::is_deleted(&known)) {
-            self.modules.cache.forget(&ObjectRef::from_obj(module));
-        }
     }
 
     /// Deletes a Module; its own reconcile sees to the rest.

@@ -54,13 +54,6 @@ pub fn biz_name(module: &Module) -> String {
     }
 }
 
-/// The biz names that a Module has, or had, on its base.
-pub fn biz_names(module: &Module) -> impl Iterator<Item = &str> {
-    let wanted = module.spec.module.as_ref().map(|info| info.name.as_str());
-    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref()).map(|info| info.name.as_str());
-    wanted.into_iter().chain(installed)
-}
-
 /// Which way a Module takes.
 pub fn of(context: &Context, module: &Module) -> Delivery {
     let asked = set_of(context, module).and_then(|set| set.spec.delivery);

@@ -10,10 +10,7 @@ use std::{
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::{
-    context::{Context, deployment_of},
-    delivery::biz_names,
-};
+use super::context::{Context, deployment_of};
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
     domain::{deployment::rank, names},
@@ -129,8 +126,8 @@ impl Context {
                 self.withdraw(module);
                 // What it leaves behind, and the room it makes, is the business of the others in its slot.
                 let base = index::base_uid(module).unwrap_or_default();
-                let slots: BTreeSet<&str> = biz_names(module).collect();
-                self.wake_modules_on(base, |other| biz_names(other).any(|name| slots.contains(name)));
+                let slots: BTreeSet<&str> = index::biz_names(module).collect();
+                self.wake_modules_on(base, |other| index::biz_names(other).any(|name| slots.contains(name)));
                 true
             }
         };
@@ -234,7 +231,9 @@ impl Context {
             self.wake_modules_on(now.uid(), |_| true);
         } else if let Some(before) = same {
             let changed = |key: String| before.labels().contains_key(&key) != now.labels().contains_key(&key);
-            self.wake_modules_on(now.uid(), |module| biz_names(module).any(|name| changed(names::traffic_label(name))));
+            self.wake_modules_on(now.uid(), |module| {
+                index::biz_names(module).any(|name| changed(names::traffic_label(name)))
+            });
         }
         let going = |pod: &BasePod| pod.is_ending() || pod.is_to_be_emptied();
         let room = |pod: &BasePod| (going(pod), pod.is_ready(), pod.max_modules(), pod.spec.node_name.clone());

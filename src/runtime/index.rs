@@ -29,6 +29,13 @@ pub fn base_name(module: &Module) -> Option<&str> {
     owners.iter().find(|owner| owner.kind == "Pod").map(|owner| owner.name.as_str())
 }
 
+/// The biz names that a Module has, or had, on its base; each once.
+pub fn biz_names(module: &Module) -> impl Iterator<Item = &str> {
+    let wanted = module.spec.module.as_ref().map(|info| info.name.as_str());
+    let installed = module.status.as_ref().and_then(|status| status.installed.as_ref()).map(|info| info.name.as_str());
+    wanted.into_iter().chain(installed.filter(|had| Some(*had) != wanted))
+}
+
 /// The object that controls a replica set.
 pub fn controller(set: &ModuleReplicaSet) -> Option<&OwnerReference> {
     set.owner_references().iter().find(|owner| owner.controller == Some(true))

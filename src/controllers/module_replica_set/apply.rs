@@ -1,15 +1,12 @@
 //! Creates and deletes Modules, many at a time.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures::{StreamExt, stream};
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use serde_json::json;
 
 use super::place::Orders;
@@ -18,71 +15,76 @@ use crate::{
         Module, ModuleReplicaSet,
         keys::{annotation, finalizer},
     },
-    controllers::{context::Context, error::Error},
+    controllers::{context::Context, error::Error, fleet},
     runtime::ops,
 };
 
 /// Requests of one reconcile under way at a time.
 const AT_ONCE: usize = 16;
 
-/// Orders whose end isn't known yet, by the Modules' names. A reconcile that takes too long ends wherever it is; what is open
-/// then is taken back, or a place would be taken for ever, and a Module leave for ever that nobody deletes.
-struct Open<'a> {
-    context: &'a Context,
-    create: Mutex<HashMap<String, Arc<Module>>>,
-    delete: Mutex<HashMap<String, Arc<Module>>>,
+/// An order whose end isn't known yet. A reconcile that takes too long ends wherever it is; what is open then is taken back, or
+/// a place would be taken for ever, and a Module leave for ever that nobody deletes.
+struct Order {
+    context: Arc<Context>,
+    module: Arc<Module>,
+    take_back: fn(&Context, &Module),
+    open: bool,
 }
 
-impl<'a> Open<'a> {
-    fn new(context: &'a Context, create: &[Arc<Module>], delete: &[Arc<Module>]) -> Self {
-        let by_name = |modules: &[Arc<Module>]| {
-            Mutex::new(modules.iter().map(|module| (module.name_any(), Arc::clone(module))).collect())
-        };
-        Self { context, create: by_name(create), delete: by_name(delete) }
+impl Order {
+    /// All of them, before the first is carried out.
+    fn all(context: &Arc<Context>, modules: Vec<Arc<Module>>, take_back: fn(&Context, &Module)) -> Vec<Self> {
+        let order = |module| Self { context: Arc::clone(context), module, take_back, open: true };
+        modules.into_iter().map(order).collect()
     }
 
-    /// The Module was created, and is known as it is.
-    fn created(&self, module: &Module) {
-        self.create.lock().unwrap_or_else(PoisonError::into_inner).remove(&module.name_any());
-    }
-
-    /// The Module was deleted.
-    fn deleted(&self, module: &Module) {
-        self.delete.lock().unwrap_or_else(PoisonError::into_inner).remove(&module.name_any());
+    /// The API server has carried it out.
+    fn done(mut self) {
+        self.open = false;
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Order {
     fn drop(&mut self) {
-        for module in self.create.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
-            self.context.modules.forget(module);
+        if self.open {
+            (self.take_back)(&self.context, &self.module);
         }
-        for module in self.delete.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
-            self.context.take_back(module);
-        }
+    }
+}
+
+/// It doesn't come after all: its place is free.
+fn free(context: &Context, module: &Module) {
+    context.modules.forget(module);
+}
+
+/// It isn't leaving after all, as far as this process ordered it: the watch's view counts again.
+fn keep(context: &Context, module: &Module) {
+    let known = context.modules.cache.get(&ObjectRef::from_obj(module));
+    if known.is_some_and(|known| fleet::is_leaving(&known) && !fleet::is_deleted(&known)) {
+        context.modules.cache.forget(&ObjectRef::from_obj(module));
     }
 }
 
 /// Carries the orders out, also after an error, and tells the first one. Only a Module that the API server refuses ends the
 /// creation of more: what a quota says to one it says to all, and thousands of others would be asked for again and again.
-pub async fn apply(context: &Context, set: &ModuleReplicaSet, orders: Orders) -> Result<(), Error> {
+pub async fn apply(context: &Arc<Context>, set: &ModuleReplicaSet, orders: Orders) -> Result<(), Error> {
     let refused = AtomicBool::new(false);
-    let open = Open::new(context, &orders.create, &orders.delete);
-    let (refused, open) = (&refused, &open);
-    let created: Vec<_> = stream::iter(orders.create)
-        .map(|module| async move {
+    let refused = &refused;
+    let (coming, leaving) = (Order::all(context, orders.create, free), Order::all(context, orders.delete, keep));
+    let created: Vec<_> = stream::iter(coming)
+        .map(|order| async move {
             if refused.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let result = create(context, set, &module).await;
+            let result = create(context, set, &order.module).await;
             refused.fetch_or(result.as_ref().is_err_and(|error| error.refused_creation().is_some()), Ordering::Relaxed);
-            result.inspect(|()| open.created(&module))
+            result.map(|()| order.done())
         })
         // In order, so that of many refused it is the same one that is told.
         .buffered(AT_ONCE)
         .collect()
         .await;
-    let deleted = delete_all(open, orders.delete).await;
+    let deleted = delete_all(leaving).await;
     let created: Result<(), Error> = created.into_iter().collect();
     created.and(deleted)
 }
@@ -116,16 +118,16 @@ async fn taken(context: &Context, set: &ModuleReplicaSet, module: &Module, error
 }
 
 /// Deletes Modules that aren't ending yet.
-pub async fn delete(context: &Context, modules: Vec<Arc<Module>>) -> Result<(), Error> {
-    delete_all(&Open::new(context, &[], &modules), modules).await
+pub async fn delete(context: &Arc<Context>, modules: Vec<Arc<Module>>) -> Result<(), Error> {
+    delete_all(Order::all(context, modules, keep)).await
 }
 
-async fn delete_all(open: &Open<'_>, modules: Vec<Arc<Module>>) -> Result<(), Error> {
-    let alive = modules.into_iter().filter(|module| module.metadata.deletion_timestamp.is_none());
+async fn delete_all(orders: Vec<Order>) -> Result<(), Error> {
+    let alive = orders.into_iter().filter(|order| order.module.metadata.deletion_timestamp.is_none());
     let deleted: Vec<Result<(), Error>> = stream::iter(alive)
-        .map(|module| async move {
-            open.context.delete_module(&module).await?;
-            open.deleted(&module);
+        .map(|order| async move {
+            order.context.delete_module(&order.module).await?;
+            order.done();
             Ok(())
         })
         .buffer_unordered(AT_ONCE)

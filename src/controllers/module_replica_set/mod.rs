@@ -58,7 +58,7 @@ pub async fn reconcile(set: Arc<ModuleReplicaSet>, context: Arc<Context>) -> Res
 }
 
 /// The replica set is being deleted: first its Modules, then its finalizer. Orphaned Modules stay.
-async fn leave(context: &Context, set: &ModuleReplicaSet) -> Result<Action, Error> {
+async fn leave(context: &Arc<Context>, set: &ModuleReplicaSet) -> Result<Action, Error> {
     let namespace = set.namespace().unwrap_or_default();
     let orphaned = set.finalizers().iter().any(|name| name == ORPHAN);
     let modules = context.modules.of_set(&namespace, &set.name_any());
