@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Base, Placed, planner::Planner};
+use super::{Base, Ineligible, Placed, planner::Planner};
 use crate::domain::policy::UpgradePolicy;
 
-impl<'a> Planner<'a> {
+impl Planner<'_> {
     pub(super) fn grow(&mut self, set: usize, mut missing: usize, newest: bool) {
         let in_place = newest && self.fleet.policy.in_place();
         let mut surplus = if in_place { self.surplus(set) } else { BTreeMap::new() };
@@ -150,5 +150,28 @@ impl<'a> Planner<'a> {
                 && self.live(set).len() <= self.fleet.sets[set].desired as usize
         };
         self.fleet.policy == UpgradePolicy::UninstallThenInstall && self.fleet.modules.iter().any(|old| stays(&old))
+    }
+
+    /// Modules of `set` that leave a base which could take them again.
+    fn returning(&self, set: usize) -> usize {
+        let returns = |placed: &&Placed| placed.set == set && placed.leaving && self.takes_again(&placed.base);
+        self.fleet.modules.iter().filter(returns).count()
+    }
+
+    /// Whether two versions at a time are one too many for the base. Where the old one leaves first it makes room.
+    fn is_too_tight_for_two(&self, base: &Base) -> bool {
+        base.tight && self.fleet.policy == UpgradePolicy::InstallThenUninstall
+    }
+
+    /// Counts why each base that takes nothing doesn't.
+    fn explain_refusals(&mut self) {
+        self.result.refusals.clear();
+        for base in self.bases.values() {
+            let occupied = self.occupants.contains_key(&base.uid) && !self.is_too_tight_for_two(base);
+            let reason = if occupied { Some(Ineligible::HasModule) } else { base.refusal() };
+            if let Some(reason) = reason {
+                *self.result.refusals.entry(reason).or_default() += 1;
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! What [`super::plan_placement`] has decided so far, and what every part of it asks.
 //!
-//! Must not: decide anything itself.
+//! Must not: say how many Modules come or leave; that is for the parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Base, Fleet, Ineligible, Placed, Placement};
-use crate::domain::policy::{SchedulingPolicy, UpgradePolicy};
+use crate::domain::policy::SchedulingPolicy;
 
 /// The working state of one [`plan_placement`].
 pub(super) struct Planner<'a> {
@@ -47,20 +47,9 @@ impl<'a> Planner<'a> {
         old.max(live.len() - old)
     }
 
-    /// Modules of `set` that leave a base which could take them again.
-    pub(super) fn returning(&self, set: usize) -> usize {
-        let returns = |placed: &&Placed| placed.set == set && placed.leaving && self.takes_again(&placed.base);
-        self.fleet.modules.iter().filter(returns).count()
-    }
-
     /// Whether a base could take a Module of this deployment again that leaves it: then its slot is free, full or not.
     pub(super) fn takes_again(&self, base: &str) -> bool {
         self.bases.get(base).is_some_and(|base| base.closed.is_none() && !base.taken)
-    }
-
-    /// Whether two versions at a time are one too many for the base. Where the old one leaves first it makes room.
-    pub(super) fn is_too_tight_for_two(&self, base: &Base) -> bool {
-        base.tight && self.fleet.policy == UpgradePolicy::InstallThenUninstall
     }
 
     pub(super) fn best_free_base(&self) -> Option<String> {
@@ -81,17 +70,6 @@ impl<'a> Planner<'a> {
             base.slots += 1;
         }
         self.result.create.push((set, base.to_owned()));
-    }
-
-    pub(super) fn explain_refusals(&mut self) {
-        self.result.refusals.clear();
-        for base in self.bases.values() {
-            let occupied = self.occupants.contains_key(&base.uid) && !self.is_too_tight_for_two(base);
-            let reason = if occupied { Some(Ineligible::HasModule) } else { base.refusal() };
-            if let Some(reason) = reason {
-                *self.result.refusals.entry(reason).or_default() += 1;
-            }
-        }
     }
 
     /// How many bases serve now, and how many when this Module and those ordered to leave have left.
