@@ -78,7 +78,7 @@ async fn until_scale_replicas(world: &World, there: bool) {
 fn the_manual_leads_from_v1_to_here_and_back() {
     story_alone("the_manual", |world| async move {
         world.sim().jar("file:///jars/broken-9.9.9.jar", Behaviour::fails("java.lang.Error: no such bean"));
-        let folder = std::env::temp_dir().join(world.namespace());
+        let folder = world.file("manual");
         std::fs::create_dir_all(&folder).expect("a folder");
         let kinds = OurKinds;
         v1s_kinds(&world).await;
@@ -111,7 +111,6 @@ fn the_manual_leads_from_v1_to_here_and_back() {
 
         until_scale_replicas(&world, false).await;
         world.running("module-deployment", 1).await;
-        std::fs::remove_dir_all(&folder).expect("the folder goes");
         drop(kinds);
     });
 }

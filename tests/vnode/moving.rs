@@ -270,7 +270,7 @@ impl Drop for Player {
 
 /// A kubeconfig whose namespace is the scenario's.
 async fn kubeconfig(world: &World) -> PathBuf {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.kubeconfig", world.namespace()));
+    let file = world.file("kubeconfig");
     std::fs::write(&file, world.kubectl(&["config", "view", "--raw", "--flatten"]).await).expect("a file");
     let own = format!("kubectl config set-context --current --namespace={}", world.namespace());
     bash(&file, "the namespace", &own).await;
@@ -341,6 +341,5 @@ fn the_page_about_moving_to_v2_keeps_its_promises() {
             "kubectl delete --wait=false -k config/rbac; kubectl delete -f config/manager/deployment.yaml",
         )
         .await;
-        std::fs::remove_file(&tour.kubeconfig).expect("the kubeconfig");
     });
 }

@@ -142,7 +142,7 @@ fn strangers_are_not_believed() {
 #[test]
 fn a_token_can_be_asked_for() {
     scenario_without_operator("a_token", |world| async move {
-        let file = std::env::temp_dir().join(format!("{}.token", world.namespace()));
+        let file = world.file("token");
         std::fs::write(&file, "secret\n").expect("a file");
         let tunnel = world.start_provider_with_tunnel("p", Some(file.clone())).await;
         let pods = bases(&world).await;

@@ -47,9 +47,7 @@ fn the_bundle_says_what_is_wrong_and_holds_no_credentials() {
         let metadata = json!({ "name": "hello", "annotations": { last: manifest.to_string() } });
         world.create(Kind::ModuleDeployment, json!({ "metadata": metadata, "spec": spec })).await;
         world.until_condition("hello", "Progressing", "False", "BaseDeploymentNotFound").await;
-        let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let path = folder.join(format!("{}.tar.gz", world.namespace()));
-        let _ = std::fs::remove_file(&path);
+        let path = world.file("bundle.tar.gz");
         let args = ["support-bundle", "-o", path.to_str().expect("a name"), "--operator-namespace", world.namespace()];
 
         let said = done(&world, &args).await;
@@ -76,6 +74,5 @@ fn the_bundle_says_what_is_wrong_and_holds_no_credentials() {
             "what exists isn't overwritten"
         );
         assert!(!text(&world.deployment("hello").await, "/metadata/uid").is_empty());
-        std::fs::remove_file(&path).expect("it is there");
     });
 }

@@ -12,7 +12,7 @@ fn kubectl_offers_the_names_that_the_cluster_has() {
             world.deploy(&module(name)).await;
         }
         // As the document says: both programs in a folder of PATH.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(world.namespace());
+        let folder = world.file("programs");
         std::fs::create_dir(&folder).expect("a folder");
         let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/completion/kubectl_complete-module");
         symlink(env!("CARGO_BIN_EXE_kubectl-module"), folder.join("kubectl-module")).expect("a link");
@@ -31,7 +31,5 @@ fn kubectl_offers_the_names_that_the_cluster_has() {
         assert_eq!(offered(&["get", &format!("--namespace={namespace}")]).await, format!("{namespace}\n:4\n"));
         assert_eq!(offered(&["migrate", "pl"]).await, "plan\tShow what V1 left, and what becomes of it\n:4\n");
         assert_eq!(offered(&["validate", "-f", ""]).await, ":0\n", "files");
-
-        std::fs::remove_dir_all(&folder).expect("it is there");
     });
 }

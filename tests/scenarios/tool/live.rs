@@ -171,7 +171,6 @@ fn an_api_server_that_is_away_is_told_below_what_was_last_seen() {
         assert_eq!(ended.code, 0, "{}", ended.last.text());
         assert_in_order(&ended);
         assert!(!ended.last.text().contains("no news"), "{}", ended.last.text());
-        let _ = std::fs::remove_file(kubeconfig);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use rig::cluster::{Kind, World, module, scenario, scenario_without_operator};
@@ -31,7 +31,7 @@ impl Relay {
         let to: SocketAddr = server.trim().parse().expect("an address");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let at = listener.local_addr().expect("its address");
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.kubeconfig", world.namespace()));
+        let file = world.file("relay.kubeconfig");
         fs::write(&file, content.replace(server, &at.to_string())).expect("a kubeconfig");
         (Self { at, to, task: tokio::spawn(pass_on(listener, to)) }, file)
     }
@@ -80,7 +80,6 @@ fn an_api_server_that_comes_back_is_waited_for() {
         watch.until_line("far 1.0.0 is available everywhere").await;
         let end = watch.end().await;
         assert_eq!(end.code, Some(0), "{}", end.err);
-        let _ = fs::remove_file(kubeconfig);
     });
 }
 

@@ -25,6 +25,7 @@ use std::{
     future::Future,
     net::IpAddr,
     panic::{AssertUnwindSafe, resume_unwind},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -137,6 +138,13 @@ impl World {
     /// The namespace.
     pub fn namespace(&self) -> &str {
         &self.inner.namespace
+    }
+
+    /// Where a file or folder of this scenario's own may lie: in the rig's folder, with which it goes. Two rigs at a time may
+    /// have scenarios of one name.
+    pub fn file(&self, name: &str) -> PathBuf {
+        let rig = std::env::var_os("RIG_STATE").map_or_else(std::env::temp_dir, PathBuf::from);
+        rig.join(format!("{}-{name}", self.namespace()))
     }
 
     /// The API client of the test itself.

@@ -51,7 +51,7 @@ impl Broker {
     }
 
     async fn start_with(world: &World, demands: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("{}-broker", world.namespace()));
+        let folder = world.file("broker");
         std::fs::create_dir_all(&folder).expect("a folder");
         for (ca, certificates) in [("ca", &["broker", "friend"][..]), ("stranger", &["foe"])] {
             make_authority(&folder, ca);

@@ -72,8 +72,7 @@ impl World {
     /// A file by which a process is the operator, with the rights of an install for this namespace. It goes with the rig.
     pub async fn operator_kubeconfig(&self) -> PathBuf {
         let user = self.user_of(Install::Namespaced).await;
-        let folder = std::env::var_os("RIG_STATE").map_or_else(std::env::temp_dir, PathBuf::from);
-        let file = folder.join(format!("{}.kubeconfig", self.namespace()));
+        let file = self.file("operator.kubeconfig");
         let config = serde_json::to_string(&shared::kubeconfig_as(&user)).expect("JSON");
         std::fs::write(&file, config).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         file
