@@ -136,6 +136,8 @@ fn install_kinds() {
     let mut wait = vec!["wait", "--for=condition=Established", "--timeout=60s"];
     wait.extend(kinds.iter().map(String::as_str));
     run(&wait);
+    // The first that lists a new kind is told to come again while its storage is made; kubectl does.
+    run(&["get", "moduledeployments,modulereplicasets,modules", "--all-namespaces"]);
 }
 
 /// Follows all pods of the cluster: a pod that is gone takes what its base held along.
