@@ -88,11 +88,15 @@ fn an_object_that_is_replaced_is_watched_on_and_one_that_is_deleted_is_not() {
     scenario_without_operator("tool_replaced", |world| async move {
         let spec = module("twice");
         world.deploy(&spec).await;
-        let mut watch = watched(&world, "twice", &[]);
+        let (mut relay, kubeconfig) = Relay::open(&world).await;
+        let mut watch = watched(&world, "twice", &["--kubeconfig", kubeconfig.to_str().expect("text")]);
         watch.until_line("twice: Unseen").await;
 
+        // It sees nothing of the moment at which there is none.
+        relay.cut().await;
         world.delete(Kind::ModuleDeployment, "twice").await;
         world.deploy(&spec).await;
+        relay.mend().await;
         watch.until_line("twice: it was deleted and made anew").await;
 
         world.delete(Kind::ModuleDeployment, "twice").await;
