@@ -1,6 +1,9 @@
 //! ModuleDeployments: a builder, and what scenarios ask of them again and again.
 
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::PostParams};
@@ -218,16 +221,28 @@ impl World {
         self.eventually(WITHIN, "the garbage collector takes a probe away", look).await;
     }
 
-    /// Lets there be at most `most` objects of one of our kinds, by its plural; waits until the API server counts them. The
-    /// quota controller, too, looks for new kinds every 30 s only.
+    /// Lets there be at most `most` objects of one of our kinds, by its plural; waits until the API server counts them.
+    ///
+    /// The quota controller, too, looks for new kinds every 30 s only. A quota that it met before it knew the kind it leaves
+    /// uncounted for minutes, so such a one is made anew.
     pub async fn quota(&self, plural: &str, most: u32) {
         const WITHIN: Duration = Duration::from_secs(90);
+        const ANEW: Duration = Duration::from_secs(1);
         let counted = format!("count/{plural}.koupleless.io");
         let quota = json!({ "metadata": { "name": QUOTA }, "spec": { "hard": { &counted: most.to_string() } } });
-        self.create(Kind::ResourceQuota, quota).await;
+        let made = Cell::new(Instant::now());
+        self.create(Kind::ResourceQuota, quota.clone()).await;
         let look = || async {
             let status = self.get(Kind::ResourceQuota, QUOTA).await["status"].clone();
-            if status["used"][&counted].is_string() { Ok(()) } else { Err(format!("{status}")) }
+            if status["used"][&counted].is_string() {
+                return Ok(());
+            }
+            if made.get().elapsed() > ANEW {
+                self.delete(Kind::ResourceQuota, QUOTA).await;
+                self.create(Kind::ResourceQuota, quota.clone()).await;
+                made.set(Instant::now());
+            }
+            Err(format!("{status}"))
         };
         self.eventually(WITHIN, &format!("{counted} is counted"), look).await;
         self.quota_is_in_force().await;
