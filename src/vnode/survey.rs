@@ -1,8 +1,9 @@
 //! Looks at the Leases that other providers hold, and at what nobody looks after any more.
 //!
 //! One list of all VNode Leases now and then, and only while there is something to find out: a provider that holds all VNodes
-//! itself lists nothing. A Lease of another that has run out here is taken by the loop of its VNode. A Node or Lease
-//! without a base (its pod went while no provider ran) gets such a loop too, which ends it. Must not: write.
+//! itself lists them every ten minutes. A Lease of another that has run out here is taken by the loop of its VNode. A Node or
+//! Lease without a base (its pod went while no provider ran, or a provider died between the two) gets such a loop too,
+//! which ends it. Must not: write.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,6 +22,9 @@ use crate::{
 
 /// No list may take longer.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// How often Leases are looked through where nothing hints at one that was left (milliseconds): one without a Node shows in
+/// no watch.
+const SEARCH: i64 = 600_000;
 
 /// Surveys until the provider's end.
 pub async fn attend(provider: Arc<Provider>) {
@@ -28,6 +32,7 @@ pub async fn attend(provider: Arc<Provider>) {
     let pace = Duration::from_millis(u64::try_from(times.lease.renew).unwrap_or(10_000));
     let began = provider.clock.now();
     let mut strangers: HashMap<String, Sight> = HashMap::new();
+    let mut search_at = began;
     loop {
         tokio::time::sleep(pace).await;
         // Bases that are alive have been found or have announced themselves by then.
@@ -42,7 +47,8 @@ pub async fn attend(provider: Arc<Provider>) {
             .collect();
         let unknown =
             provider.nodes.store().state().iter().any(|node| provider.bases.named(&node.name_any()).is_none());
-        if others.is_empty() && !(settled && (unknown || !strangers.is_empty())) {
+        let leftover = settled && (unknown || !strangers.is_empty() || now >= search_at);
+        if others.is_empty() && !leftover {
             continue;
         }
         let leases = match list(&provider).await {
@@ -58,6 +64,7 @@ pub async fn attend(provider: Arc<Provider>) {
         }
         if settled {
             strangers = leftovers(&provider, &leases, strangers, now);
+            search_at = now + SEARCH;
         }
     }
 }

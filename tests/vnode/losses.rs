@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, api::DeleteParams};
 use rig::{
     arklet_sim::{Behaviour, Command, Fault},
     cluster::{
@@ -189,6 +191,24 @@ fn what_ended_while_no_provider_ran_is_cleared_away() {
         let nodes = world.until_vnodes(1).await;
         assert_eq!(text(&nodes[0], "/metadata/name"), vnode_name(&world, &left[0]));
         world.until_no_lease(lost).await;
+    });
+}
+
+#[test]
+fn a_lease_whose_provider_died_right_after_deleting_the_node_is_cleared_away() {
+    scenario_without_operator("a_lease_that_was_left", |world| async move {
+        world.start_provider("a").await;
+        let lost = bases(&world, 1).await.remove(0);
+        world.kill_provider("a").await;
+        world.scale_bases("base", 0).await;
+        let nodes: Api<Node> = Api::all(world.client());
+        nodes.delete(&vnode_name(&world, &lost), &DeleteParams::default()).await.expect("deleted");
+        world.until_vnodes(0).await;
+        assert!(world.vnode_lease(&lost).await.is_some());
+
+        world.start_provider("b").await;
+
+        world.until_no_lease(&lost).await;
     });
 }
 
