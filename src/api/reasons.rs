@@ -149,7 +149,7 @@ reasons! {
     /// The release was given up after the deadline, and the last completed revision was brought back.
     RolledBack in [Condition(PROGRESSING), Event];
 
-    /// The API server refuses to create an object: a quota, an admission policy or a missing right.
+    /// An object can't be created: a quota, an admission policy, a missing right, or a pod that has its name.
     FailedCreate in [Condition(REPLICA_FAILURE), Event];
     /// Modules find no base; the message counts the bases by why each refuses.
     InsufficientBases in [Condition(REPLICA_FAILURE), Event];

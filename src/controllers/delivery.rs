@@ -191,15 +191,29 @@ async fn create(context: &Context, module: &Module) -> Result<(), Error> {
             context.vpods.put_new(Arc::new(ModulePod { metadata: created.metadata, ..ModulePod::default() }));
             Ok(())
         }
-        // Ours, from before a stale cache, or somebody else's: the watch shows the first, and a later look the second.
         Err(error) => {
-            if error.is_refused() {
-                let note = format!("{error}; kubectl apply -k config/virtual-pods lets the operator make pods");
+            let note = if error.is_refused() {
+                Some(format!("{error}; kubectl apply -k config/virtual-pods lets the operator make pods"))
+            } else if error.is_already_there() {
+                in_the_way(context, &namespace, &module.name_any()).await?
+            } else {
+                None
+            };
+            if let Some(note) = note {
                 context.ops.publish(&module.object_ref(&()), true, Reason::FailedCreate, "Reconcile", note).await;
             }
             Err(error.into())
         }
     }
+}
+
+/// What to say of a pod that has a vPod's name. One of ours, from before a stale cache, the watch shows soon.
+async fn in_the_way(context: &Context, namespace: &str, name: &str) -> Result<Option<String>, Error> {
+    let found = context.ops.read::<ModulePod>(namespace, name).await?;
+    let foreign = found.filter(|pod| !pod.is_of_a_module());
+    Ok(foreign.map(|_| {
+        format!("a pod {name} that isn't a Module's is there already: delete it, or give it another name, and the Module gets its own")
+    }))
 }
 
 async fn delete(context: &Context, module: &Module) -> Result<(), Error> {

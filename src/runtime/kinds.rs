@@ -297,6 +297,16 @@ pub struct ModulePod {
 }
 
 impl ModulePod {
+    /// Whether it carries both the contract's label and the name of a replica set: those are watched. Not after
+    /// [`ModulePod::strip`].
+    pub fn is_of_a_module(&self) -> bool {
+        let labels = self.metadata.labels.iter().flatten();
+        let (component, set) = (vkeys::label::COMPONENT, keys::label::MODULE_REPLICA_SET);
+        let counts =
+            |(key, value): &(&String, &String)| *key == set || *key == component && *value == vkeys::component::MODULE;
+        labels.filter(counts).count() == 2
+    }
+
     /// Drops what nobody reads.
     pub fn strip(&mut self) {
         self.metadata.labels = None;

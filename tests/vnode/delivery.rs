@@ -220,6 +220,34 @@ fn a_vpod_that_somebody_deletes_comes_again() {
     });
 }
 
+#[test]
+fn a_pod_that_has_the_name_of_a_vpod_is_named_and_left_alone() {
+    scenario_without_operator("delivered_vpod_in_the_way", |world| async move {
+        let pods = stage(&world, 1).await;
+        world.deployed(&as_pods("late")).await;
+        let name = vpods(&world).await.remove(0);
+        world.stop_operator().await;
+        world.delete(Kind::Pod, &name).await;
+        world.gone(Kind::Pod, &name).await;
+        let container = json!({ "name": "theirs", "image": "theirs" });
+        world.create(Kind::Pod, json!({ "metadata": { "name": name }, "spec": { "containers": [container] } })).await;
+
+        world.start_operator_with_nodes().await;
+
+        let told = world.event(&name, "FailedCreate").await;
+        assert!(told.contains("delete it") && told.contains(&name), "{told}");
+        world.no_writes_for(Duration::from_secs(3)).await;
+        let labels = "resource=\"pods\",verb=\"create\",result=\"conflict\"";
+        let tried = world.gauge(&format!("module_controller_api_writes_total{{{labels}}}")).await.unwrap_or_default();
+        assert!((1.0..=12.0).contains(&tried), "tried {tried} times, and is to wait longer each time");
+        assert_eq!(text(&world.get(Kind::Pod, &name).await, "/spec/containers/0/name"), "theirs");
+
+        world.delete(Kind::Pod, &name).await;
+        world.completed("late").await;
+        world.until_serving(&pods, "late", "1.0.0", 1).await;
+    });
+}
+
 /// A plain Deployment of the same module takes its place: nothing is uninstalled, the Service stays, and it gets what the
 /// Deployment's pods say. `docs/moving-to-v2.md` has the same for a deployment that is delivered as pods.
 #[test]
