@@ -39,7 +39,8 @@ fn what_is_said_again_is_counted_at_a_pace_and_a_series_ends() {
     assert_eq!(say(&mut ledger, &broken, 20), Step::Counted);
     assert_eq!(say(&mut ledger, &broken, 30), Step::Counted);
     assert_eq!(say(&mut ledger, &broken, 10 + COUNT_PACE), count(5));
-    assert_eq!(say(&mut ledger, &broken, 10 + COUNT_PACE + SERIES_ENDS), Step::Create);
+    assert_eq!(say(&mut ledger, &broken, SERIES_ENDS), count(6), "it goes on for as long as it is said");
+    assert_eq!(say(&mut ledger, &broken, 2 * SERIES_ENDS), Step::Create);
 }
 
 #[test]
