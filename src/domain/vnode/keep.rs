@@ -175,7 +175,7 @@ pub fn plan(view: &View<'_>, times: &Times, now: i64, wall: &Time) -> Plan {
         // A VNode begins with an answer. What another process left is taken care of from the start.
         Reach::Unknown | Reach::Unreachable => view.node.is_some() || acts,
         Reach::Answers => true,
-        Reach::Dead | Reach::Gone => view.node.is_some() || acts || matches!(view.sight, Sight::Seen { .. }),
+        Reach::Dead | Reach::Gone => view.node.is_some() || matches!(view.sight, Sight::Seen { .. }),
     };
     let step = wanted.then(|| lease::plan(view.sight, view.renewed_at, view.me, &times.lease, now));
     let (node, paced) = if acts { node_step(view, reach, times, now, wall) } else { (NodeStep::Leave, None) };

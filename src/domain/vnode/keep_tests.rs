@@ -1,4 +1,5 @@
 use k8s_openapi::jiff::Timestamp;
+use proptest::prelude::*;
 
 use super::*;
 use crate::{api::vkeys, domain::vnode::lease::Step};
@@ -40,6 +41,7 @@ fn heard(answered_ago: Option<i64>) -> Heard {
     }
 }
 
+#[derive(Debug)]
 struct Case {
     base: Option<VBase>,
     heard: Heard,
@@ -52,6 +54,10 @@ struct Case {
 
 impl Case {
     fn plan(&self) -> Plan {
+        self.plan_at(NOW)
+    }
+
+    fn plan_at(&self, now: i64) -> Plan {
         let view = View {
             base: self.base.as_ref(),
             heard: self.heard,
@@ -62,7 +68,7 @@ impl Case {
             patched_at: self.patched_at,
             me: ME,
         };
-        plan(&view, &Times::default(), NOW, &wall())
+        plan(&view, &Times::default(), now, &wall())
     }
 }
 
@@ -149,6 +155,27 @@ fn a_base_that_is_gone_takes_its_vnode_along_at_once() {
 }
 
 #[test]
+fn a_lease_is_wanted_where_something_stands_or_is_held() {
+    let other = |holder| Case { sight: sight(holder), renewed_at: None, ..settled() };
+    let absent = || Case { sight: Sight::Absent, renewed_at: None, ..settled() };
+    for silent in [30_000, 70_000] {
+        let heard = heard(Some(silent));
+        let left = Case { heard, ..other("") }.plan();
+        assert_eq!(left.lease, Some(Step::TakeOver), "a Node that was left, {silent}");
+        let bare = Case { heard, ..absent() }.plan();
+        assert_eq!(bare.lease, Some(Step::Create), "a Node without a Lease, {silent}");
+        let held = Case { heard, node: None, ..settled() }.plan();
+        assert_eq!(held.lease, Some(Step::Keep(NOW + 9000)), "ours, {silent}");
+        let nothing = Case { heard, node: None, ..absent() }.plan();
+        assert_eq!(nothing.lease, None, "{silent}");
+    }
+    let silent = Case { heard: heard(Some(30_000)), node: None, ..other("") }.plan();
+    assert_eq!(silent.lease, None, "a VNode begins with an answer");
+    let dead = Case { heard: heard(Some(70_000)), node: None, ..other("") }.plan();
+    assert_eq!(dead.lease, Some(Step::TakeOver), "a Lease alone is cleared away");
+}
+
+#[test]
 fn without_the_lease_nothing_is_written() {
     for (sight, renewed_at) in [(sight("other"), None), (sight(ME), Some(NOW - 24_000)), (Sight::Unknown, None)] {
         let heard = heard(Some(30_000));
@@ -218,4 +245,65 @@ fn what_somebody_undoes_comes_back_at_a_pace() {
 
     let deleted = Case { node: None, reported_at: Some(NOW - 1), ..settled() }.plan();
     assert_eq!((deleted.node, deleted.wake_at), (NodeStep::Leave, NOW - 1 + REPORT_PACE));
+}
+
+#[test]
+fn it_looks_again_when_time_alone_changes_something() {
+    let at = |case: Case| case.plan().wake_at - NOW;
+    assert_eq!(at(Case { heard: heard(Some(24_000)), ..settled() }), 1_000, "it becomes unreachable");
+    assert_eq!(at(Case { heard: heard(Some(59_000)), ..settled() }), 1_000, "it is dead");
+    assert_eq!(at(Case { reported_at: Some(NOW - 299_000), ..settled() }), 1_000, "its status is told anew");
+    assert_eq!(at(Case { renewed_at: Some(NOW - 23_000), ..settled() }), 1_000, "its Lease may be another's");
+    let theirs =
+        Sight::Unknown.seen(Some(&lease::build("v", "dev", "other", &Periods::default(), wall().0)), NOW - 39_000);
+    assert_eq!(at(Case { sight: theirs, renewed_at: None, ..settled() }), 1_000, "another's Lease has run out");
+}
+
+/// Any VNode; most are held, and are what they should be.
+fn any_case() -> impl Strategy<Value = Case> {
+    let before = |least: i64, most: i64| prop::option::of((least..most).prop_map(|ago| NOW - ago));
+    let answered = prop_oneof![before(0, 20_000), before(0, 70_000)];
+    let heard = (0..70_000_i64, answered, before(0, 70_000), prop::bool::weighted(0.2));
+    let heard = heard.prop_map(|(since, answered, excused, inactive)| Heard {
+        since: NOW - since,
+        answered,
+        excused,
+        inactive,
+        ..settled().heard
+    });
+    let mut bare = settled().node.expect("a Node");
+    bare.metadata.labels = None;
+    let mut silent = settled().node.expect("a Node");
+    silent.status = None;
+    let node = prop_oneof![4 => Just(settled().node), 1 => Just(None), 1 => Just(Some(bare)), 1 => Just(Some(silent))];
+    let holder = prop_oneof![4 => Just(ME), 1 => Just("other"), 1 => Just("")];
+    let seen = (holder, 0..45_000_i64).prop_map(|(holder, ago)| {
+        let Sight::Seen { record, .. } = sight(holder) else { unreachable!("it was seen") };
+        Sight::Seen { record, since: NOW - ago }
+    });
+    let sight = prop_oneof![6 => seen, 1 => Just(Sight::Unknown), 1 => Just(Sight::Absent)];
+    let reported = prop_oneof![before(0, 2_000), (290_000..300_500_i64).prop_map(|ago| Some(NOW - ago))];
+    let renewed = prop_oneof![before(0, 10_000), before(0, 30_000)];
+    let written = (renewed, reported, before(0, 12_000));
+    (prop::bool::weighted(0.9), heard, node, sight, written).prop_map(|(there, heard, node, sight, written)| {
+        let (renewed_at, reported_at, patched_at) = written;
+        Case { base: there.then(base), heard, node, sight, renewed_at, reported_at, patched_at }
+    })
+}
+
+proptest! {
+    /// Nobody looks at a VNode before `wake_at`: until then no time that goes by may change what is true of it, nor, where
+    /// it rests, ask for anything.
+    #[test]
+    fn what_time_alone_changes_is_woken_for(case in any_case(), part in 0..1_000_i64) {
+        let plan = case.plan();
+        prop_assert!(plan.wake_at > NOW);
+        let rests = !plan.claims() && plan.node == NodeStep::Leave;
+        for later in [NOW + (plan.wake_at - NOW) * part / 1_000, plan.wake_at - 1] {
+            let then = case.plan_at(later);
+            prop_assert_eq!((then.acts, then.reach), (plan.acts, plan.reach), "{} later", later - NOW);
+            let asks = then.claims() || then.node != NodeStep::Leave;
+            prop_assert!(!rests || !asks, "{} later: {:?}", later - NOW, then);
+        }
+    }
 }
