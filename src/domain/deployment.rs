@@ -383,3 +383,5 @@ fn own_patch(deployment: &ModuleDeployment, desired: &Desired, completed_now: bo
 #[cfg(test)]
 #[path = "deployment_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod time_tests;

@@ -4,9 +4,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 
-const NOW: i64 = 1_700_000_000_000;
+pub(super) const NOW: i64 = 1_700_000_000_000;
 
-fn deployment(patch: Value) -> ModuleDeployment {
+pub(super) fn deployment(patch: Value) -> ModuleDeployment {
     let mut object = json!({
         "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment",
         "metadata": {"name": "d", "namespace": "n", "uid": "ud", "generation": 3, "labels": {"app": "d"}},
@@ -33,12 +33,16 @@ fn selector() -> LabelSelector {
 }
 
 fn plan_for(deployment: &ModuleDeployment, sets: Vec<SetView<'_>>, reports: Reports) -> Plan {
-    let selector = selector();
-    let base = Base::Present { uid: "ub", selector: &selector };
-    plan_deployment(&View { deployment, base, sets, reports, watching_since: 0 }, NOW)
+    plan_at(deployment, sets, reports, NOW)
 }
 
-fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> SetView<'_> {
+pub(super) fn plan_at(deployment: &ModuleDeployment, sets: Vec<SetView<'_>>, reports: Reports, now: i64) -> Plan {
+    let selector = selector();
+    let base = Base::Present { uid: "ub", selector: &selector };
+    plan_deployment(&View { deployment, base, sets, reports, watching_since: 0 }, now)
+}
+
+pub(super) fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> SetView<'_> {
     SetView {
         object,
         counts: SetCounts {

@@ -104,6 +104,19 @@ fn reach_follows_the_contracts_times() {
 }
 
 #[test]
+fn vnodes_that_began_together_renew_and_report_at_times_of_their_own() {
+    let times = Times::default();
+    let own: Vec<Times> = (0..100).map(|n| times.of(&format!("vnode.{n}.dev"))).collect();
+    for of in [|times: &Times| times.lease.renew, |times: &Times| times.report] {
+        let paces: std::collections::BTreeSet<i64> = own.iter().map(of).collect();
+        assert!(paces.len() > 50, "{paces:?}");
+        let most = of(&times) + of(&times) / 10;
+        assert!(paces.iter().all(|pace| (of(&times)..=most).contains(pace)), "{paces:?}");
+    }
+    assert!(own.iter().all(|own| (own.unreachable, own.dead) == (times.unreachable, times.dead)));
+}
+
+#[test]
 fn a_vnode_begins_with_an_answer_then_the_lease_then_the_node() {
     let new = || Case { node: None, sight: Sight::Absent, renewed_at: None, reported_at: None, ..settled() };
     let unheard = Case { heard: Heard { since: NOW - 1000, ..Heard::default() }, ..new() }.plan();
@@ -292,6 +305,8 @@ fn any_case() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
+    #![proptest_config(crate::sweep::config(1_000, 1_000))]
+
     /// Nobody looks at a VNode before `wake_at`: until then no time that goes by may change what is true of it, nor, where
     /// it rests, ask for anything.
     #[test]
