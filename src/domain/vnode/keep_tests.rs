@@ -132,6 +132,7 @@ fn nothing_is_done_while_nothing_changes() {
     let quiet = settled().plan();
     assert_eq!((quiet.lease, &quiet.node), (Some(Step::Keep(NOW + 9000)), &NodeStep::Leave));
     assert_eq!(quiet.wake_at, NOW + 9000);
+    assert!(!quiet.claims(), "it rests");
 }
 
 #[test]
