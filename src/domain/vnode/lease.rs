@@ -216,12 +216,16 @@ mod tests {
     fn the_lease_is_what_the_contract_says() {
         let value = serde_json::to_value(lease(ME, 100)).unwrap();
         assert_eq!(value["metadata"]["namespace"], "kube-node-lease");
+        assert_eq!(value["metadata"]["name"], "vnode.a.dev");
         assert_eq!(value["metadata"]["labels"]["virtual-kubelet.koupleless.io/component"], "vnode-lease");
         assert_eq!(value["metadata"]["labels"]["virtual-kubelet.koupleless.io/env"], "dev");
         assert_eq!(
             (&value["spec"]["holderIdentity"], &value["spec"]["leaseDurationSeconds"]),
             (&ME.into(), &40.into())
         );
+        let time = "1970-01-01T00:01:40.000000Z";
+        assert_eq!((&value["spec"]["acquireTime"], &value["spec"]["renewTime"]), (&time.into(), &time.into()));
+        assert_eq!(value["spec"]["leaseTransitions"], 0);
         assert_eq!(Periods::default().renew, 10_000);
     }
 
