@@ -90,10 +90,11 @@ fn a_node_that_is_not_ready_says_nothing_about_its_modules() {
 fn without_a_vpod_it_is_missing_on_its_way_or_gone() {
     let verdict = |view: View<'_>, leaving| told(&view, leaving, NOW).verdict;
     let missing = "no virtual node stands for base pod base-1".to_owned();
-    assert_eq!(verdict(view(None, None), false), Verdict::Held(Reason::VirtualNodeMissing, missing));
+    assert_eq!(verdict(view(None, None), false), Verdict::Held(Reason::VirtualNodeMissing, missing.clone()));
     assert_eq!(verdict(view(None, None), true), Verdict::Released);
     let ran = told(&View { was_running: true, ..view(None, None) }, false, NOW);
     assert_eq!((ran.verdict, ran.silent_since), (Verdict::Unknown, Some(7)), "it is left in its Service");
+    assert_eq!(ran.silence, Some(missing));
     with_node(true, |node| {
         assert_eq!(verdict(view(None, Some(node)), false), Verdict::Waiting);
         assert_eq!(verdict(View { was_running: true, ..view(None, Some(node)) }, false), Verdict::Unknown);
