@@ -2,30 +2,21 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::*;
+use super::{
+    super::merge::{self, patched},
+    *,
+};
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
 
 pub(super) fn deployment(patch: Value) -> ModuleDeployment {
-    let mut object = json!({
+    let object = json!({
         "apiVersion": "koupleless.io/v1alpha1", "kind": "ModuleDeployment",
         "metadata": {"name": "d", "namespace": "n", "uid": "ud", "generation": 3, "labels": {"app": "d"}},
         "spec": {"baseDeploymentName": "base", "replicas": 2, "template": {"spec": {"module":
             {"name": "m", "version": "1.0.0", "url": "file:///m.jar"}}}}
     });
-    merge(&mut object, &patch);
-    serde_json::from_value(object).expect("a ModuleDeployment")
-}
-
-fn merge(into: &mut Value, patch: &Value) {
-    match (into, patch) {
-        (Value::Object(into), Value::Object(patch)) => {
-            for (key, value) in patch {
-                merge(into.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, patch) => *into = patch.clone(),
-    }
+    serde_json::from_value(merge::apply(&object, &patch)).expect("a ModuleDeployment")
 }
 
 fn selector() -> LabelSelector {
@@ -57,7 +48,7 @@ pub(super) fn view_of(object: &ModuleReplicaSet, live: u32, available: u32) -> S
 }
 
 /// The replica set that a plan creates, as the API server would hand it back.
-fn created(plan: &Plan) -> ModuleReplicaSet {
+pub(super) fn created(plan: &Plan) -> ModuleReplicaSet {
     let mut set = *plan.create.clone().expect("a new replica set");
     set.metadata.uid = Some(format!("u-{}", set.name_any()));
     set
@@ -177,10 +168,9 @@ fn a_replica_set_that_may_not_be_created_is_told_once_and_takes_nothing_over() {
     let strict = json!({"operationStrategy": {"upgradePolicy": "uninstall_then_install"}});
     let newer = json!({"template": {"spec": {"module": {"version": "2.0.0"}}}});
     let (mut asked, set) = settled();
-    let mut object = json!(asked);
-    merge(&mut object["spec"], &strict);
-    merge(&mut object["spec"], &newer);
-    asked = serde_json::from_value(object).expect("a ModuleDeployment");
+    for spec in [strict, newer] {
+        asked = patched(&asked, &json!({ "spec": spec }));
+    }
     let without_trouble = plan_for(&asked, vec![view_of(&set, 2, 2)], all_available());
     assert!(without_trouble.create.is_some());
     assert_eq!(without_trouble.change[0].patch["spec"]["replicas"], 1);

@@ -39,6 +39,12 @@ pub fn apply(object: &Value, patch: &Value) -> Value {
     Value::Object(result)
 }
 
+/// The object that a JSON merge patch makes of another, as the API server does it.
+#[cfg(test)]
+pub fn patched<K: serde::Serialize + serde::de::DeserializeOwned>(object: &K, patch: &Value) -> K {
+    serde_json::from_value(apply(&serde_json::json!(object), patch)).expect("a patched object")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

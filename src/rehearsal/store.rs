@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::domain::merge;
+
 /// Versions of what was written in the rehearsal: newer than all that a real API server has given.
 const FIRST_VERSION: u64 = 1 << 50;
 
@@ -180,11 +182,11 @@ fn patched(now: Value, status: bool, by_type: bool, patch: &Value, version: u64)
         part["status"]["conditions"] = conditions(&now, patch);
     }
     if status {
-        merge(&mut wanted["status"], &part["status"]);
+        wanted["status"] = merge::apply(&wanted["status"], &part["status"]);
     } else if let Value::Object(fields) = &mut part {
         // As with every kind that has a status of its own.
         fields.remove("status");
-        merge(&mut wanted, &part);
+        wanted = merge::apply(&wanted, &part);
     }
     settled(now, wanted, version)
 }
@@ -214,23 +216,6 @@ fn conditions(now: &Value, patch: &Value) -> Value {
         all.push(new.clone());
     }
     json!(all)
-}
-
-/// RFC 7386.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (field, change) in changes {
-        match (change, target.as_object_mut()) {
-            (Value::Null, Some(fields)) => _ = fields.remove(field),
-            _ => merge(&mut target[field], change),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::world::{BASE, Mood, NAMESPACE, Pod, World, merged};
+use super::world::{BASE, Mood, NAMESPACE, Pod, World};
 use crate::{
     api::{ModuleDeployment, keys::label},
-    domain::slot::BizState,
+    domain::{merge::patched, slot::BizState},
     runtime::{clock::timestamp, kinds::BasePod},
 };
 
@@ -93,7 +93,7 @@ impl World {
     fn edit(&mut self, which: u8, patch: &serde_json::Value) {
         let Some(name) = nth(&self.deployments, which).cloned() else { return };
         self.note(format!("edit {name} {patch}"));
-        let mut edited: ModuleDeployment = merged(&self.deployments[&name], patch);
+        let mut edited: ModuleDeployment = patched(&self.deployments[&name], patch);
         edited.metadata.generation = edited.metadata.generation.map(|generation| generation + 1);
         edited.metadata.resource_version = edited.metadata.generation.map(|generation| generation.to_string());
         self.deployments.insert(name, edited);

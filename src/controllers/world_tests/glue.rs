@@ -8,7 +8,7 @@ use std::{
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::world::{Failed, World, merged, owner};
+use super::world::{Failed, World, owner};
 use crate::{
     api::{
         Module, ModuleDeployment, ModuleReplicaSet,
@@ -20,6 +20,7 @@ use crate::{
     },
     domain::{
         deployment::{Base, Plan, Reports, SetView, View, plan_deployment, rank},
+        merge::patched,
         placement::{self, plan_placement},
         policy::Strategy,
         replicas::{Scale, plan_scale},
@@ -98,7 +99,7 @@ impl World {
         for change in plan.change {
             self.write(|| format!("change {} {}", change.name, change.patch))?;
             if let Some(set) = self.sets.get_mut(&change.name) {
-                *set = merged(set, &change.patch);
+                *set = patched(set, &change.patch);
             }
         }
         if let Some(set) = plan.create {
@@ -145,7 +146,7 @@ impl World {
             return Err(Failed);
         }
         self.write(|| format!("{what} of {name}: {patch}"))?;
-        let patched: ModuleDeployment = merged(&live, patch);
+        let patched: ModuleDeployment = patched(&live, patch);
         self.deployments.insert(name.to_owned(), patched.clone());
         self.seen_deployments.insert(name.to_owned(), patched);
         Ok(())

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use serde_json::{Value, json};
 
 use crate::{
     api::{Module, ModuleDeployment, ModuleReplicaSet, keys::label},
@@ -251,28 +250,4 @@ impl World {
 pub fn owner(set: &ModuleReplicaSet) -> Option<&str> {
     let owners = set.metadata.owner_references.as_deref()?;
     owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.name.as_str())
-}
-
-/// A JSON merge patch (RFC 7396), as the API server does it.
-pub fn merged<K: serde::Serialize + serde::de::DeserializeOwned>(object: &K, patch: &Value) -> K {
-    fn merge(into: &mut Value, patch: &Value) {
-        let Value::Object(patch) = patch else {
-            *into = patch.clone();
-            return;
-        };
-        if !into.is_object() {
-            *into = json!({});
-        }
-        let Value::Object(into) = into else { return };
-        for (key, value) in patch {
-            if value.is_null() {
-                into.remove(key);
-            } else {
-                merge(into.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-    }
-    let mut value = json!(object);
-    merge(&mut value, patch);
-    serde_json::from_value(value).expect("a patched object")
 }

@@ -2,12 +2,12 @@
 
 use kube::ResourceExt;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    super::merge,
+    super::merge::{self, patched},
     Plan, Reports, SetView,
-    tests::{NOW, deployment, plan_at, view_of},
+    tests::{NOW, created, deployment, plan_at, view_of},
 };
 use crate::api::{ModuleDeployment, ModuleReplicaSet};
 
@@ -23,10 +23,6 @@ struct Case {
     deployment: ModuleDeployment,
     sets: Vec<ModuleReplicaSet>,
     able: Vec<u32>,
-}
-
-fn patched<K: serde::Serialize + serde::de::DeserializeOwned>(object: &K, patch: &Value) -> K {
-    serde_json::from_value(merge::apply(&json!(object), patch)).expect("an object")
 }
 
 impl Case {
@@ -52,11 +48,10 @@ impl Case {
         if let Some(patch) = &plan.own_patch {
             self.deployment = patched(&self.deployment, patch);
         }
-        self.deployment.status = plan.status;
+        self.deployment.status = plan.status.clone();
         self.sets.retain(|set| !plan.delete.iter().any(|(name, _)| *name == set.name_any()));
-        if let Some(mut set) = plan.create {
-            set.metadata.uid = Some(format!("u-{}", set.name_any()));
-            self.sets.push(*set);
+        if plan.create.is_some() {
+            self.sets.push(created(&plan));
         }
         for change in &plan.change {
             for set in self.sets.iter_mut().filter(|set| set.name_any() == change.name) {

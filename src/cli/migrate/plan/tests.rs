@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::merge;
 
 const OLD: &str = "serverless.alipay.com";
 
@@ -58,20 +59,6 @@ fn cluster() -> Seen {
     }
 }
 
-fn merge(value: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else { return *value = patch.clone() };
-    if !value.is_object() {
-        *value = json!({});
-    }
-    for (key, inner) in fields {
-        if inner.is_null() {
-            value.as_object_mut().unwrap().remove(key);
-        } else {
-            merge(&mut value[key], inner);
-        }
-    }
-}
-
 /// What the API server does with a step. It gives UIDs, and takes what ends with its last finalizer.
 fn apply(seen: &mut Seen, step: &Step) {
     let on_one = |seen: &mut Seen, target: &Target, change: &mut dyn FnMut(&mut Value)| {
@@ -87,7 +74,7 @@ fn apply(seen: &mut Seen, step: &Step) {
             object.as_object_mut().unwrap().remove("status");
             seen.new.push(object);
         }
-        Step::Patch(target, patch) => on_one(seen, target, &mut |object| merge(object, patch)),
+        Step::Patch(target, patch) => on_one(seen, target, &mut |object| *object = merge::apply(object, patch)),
         Step::Status(target, status) => on_one(seen, target, &mut |object| object["status"] = status.clone()),
         Step::Delete(target) => {
             on_one(seen, target, &mut |object| {
