@@ -210,7 +210,7 @@ async fn create(context: &Context, module: &Module) -> Result<(), Error> {
 /// What to say of a pod that has a vPod's name. One of ours, from before a stale cache, the watch shows soon.
 async fn in_the_way(context: &Context, namespace: &str, name: &str) -> Result<Option<String>, Error> {
     let found = context.ops.read::<ModulePod>(namespace, name).await?;
-    let foreign = found.filter(|pod| !pod.is_of_a_module());
+    let foreign = found.filter(|pod| !pod.is_selected());
     Ok(foreign.map(|_| {
         format!("a pod {name} that isn't a Module's is there already: delete it, or give it another name, and the Module gets its own")
     }))

@@ -27,11 +27,7 @@ use super::{
     service,
 };
 use crate::{
-    api::{
-        Module,
-        keys::{annotation, label},
-        vkeys,
-    },
+    api::{Module, keys::annotation},
     arklet::agents::Agents,
     runtime::{
         cache::{self, Cache, Change, Kind},
@@ -214,15 +210,14 @@ impl Watches<'_> {
         self.follow(tasks, watcher::watcher(api, self.config()), cache, writer, on_change);
     }
 
-    /// The Modules that are pods: those that carry both the contract's label and the name of their replica set.
+    /// The Modules that are pods.
     fn start_vpods(&self, tasks: &mut JoinSet<()>, cache: Arc<Cache<ModulePod>>, writer: Writer<ModulePod>) {
         let client = self.scope.ops.client();
         let api: Api<ModulePod> = match &self.scope.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        let ours = format!("{}={},{}", vkeys::label::COMPONENT, vkeys::component::MODULE, label::MODULE_REPLICA_SET);
-        let events = watcher::watcher(api, self.config().labels(&ours));
+        let events = watcher::watcher(api, self.config().labels(&ModulePod::selector()));
         self.follow(tasks, events, cache, writer, Context::changed_vpod);
     }
 

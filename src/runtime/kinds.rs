@@ -297,14 +297,17 @@ pub struct ModulePod {
 }
 
 impl ModulePod {
-    /// Whether it carries both the contract's label and the name of a replica set: those are watched. Not after
-    /// [`ModulePod::strip`].
-    pub fn is_of_a_module(&self) -> bool {
-        let labels = self.metadata.labels.iter().flatten();
-        let (component, set) = (vkeys::label::COMPONENT, keys::label::MODULE_REPLICA_SET);
-        let counts =
-            |(key, value): &(&String, &String)| *key == set || *key == component && *value == vkeys::component::MODULE;
-        labels.filter(counts).count() == 2
+    /// The label selector of those that are Modules: they carry both the contract's label and the name of a replica set.
+    pub fn selector() -> String {
+        format!("{}={},{}", vkeys::label::COMPONENT, vkeys::component::MODULE, keys::label::MODULE_REPLICA_SET)
+    }
+
+    /// Whether [`ModulePod::selector`] selects it. Not after [`ModulePod::strip`].
+    pub fn is_selected(&self) -> bool {
+        self.metadata.labels.as_ref().is_some_and(|labels| {
+            let component = labels.get(vkeys::label::COMPONENT).map(String::as_str);
+            component == Some(vkeys::component::MODULE) && labels.contains_key(keys::label::MODULE_REPLICA_SET)
+        })
     }
 
     /// Drops what nobody reads.

@@ -1,7 +1,7 @@
 //! Looks at the Leases that other providers hold, and at what nobody looks after any more.
 //!
-//! One list of all VNode Leases now and then, and only while there is something to find out: a provider that holds all VNodes
-//! itself lists them every ten minutes. A Lease of another that has run out here is taken by the loop of its VNode. A Node or
+//! One list of all VNode Leases now and then while there is something to find out; a provider that holds all VNodes itself
+//! lists them every ten minutes. A Lease of another that has run out here is taken by the loop of its VNode. A Node or
 //! Lease without a base (its pod went while no provider ran, or a provider died between the two) gets such a loop too,
 //! which ends it. Must not: write.
 

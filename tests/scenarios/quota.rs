@@ -26,12 +26,6 @@ async fn until_cleared(world: &World, deployment: &str, set: &str) {
     world.eventually(SOON, "no failure is told any more", look).await;
 }
 
-/// How often the API server has refused to let the operator create an object of this kind, by its plural.
-async fn refused_creates(world: &World, plural: &str) -> f64 {
-    let labels = format!("resource=\"{plural}\",verb=\"create\",result=\"forbidden\"");
-    world.gauge(&format!("module_controller_api_writes_total{{{labels}}}")).await.unwrap_or_default()
-}
-
 #[test]
 fn what_a_quota_refuses_is_told_and_comes_when_the_quota_is_lifted() {
     scenario("a_quota_of_modules", |world| async move {
@@ -49,7 +43,7 @@ fn what_a_quota_refuses_is_told_and_comes_when_the_quota_is_lifted() {
         assert_ne!(short["status"]["releaseStatus"]["progress"], "Completed");
         world.until_serving(&pods, "many", "1.0.0", 2).await;
         world.no_writes_for(Duration::from_secs(3)).await;
-        let tried = refused_creates(&world, "modules").await;
+        let tried = world.creates("modules", "forbidden").await;
         assert!((1.0..=15.0).contains(&tried), "tried {tried} times, and is to wait longer each time");
 
         world.lift_quota().await;
@@ -125,7 +119,7 @@ fn a_revision_that_a_quota_refuses_is_told_and_comes_when_the_quota_is_lifted() 
         assert_eq!(told["status"]["observedGeneration"], told["metadata"]["generation"]);
         assert_ne!(told["status"]["releaseStatus"]["progress"], "Completed");
         world.no_writes_for(Duration::from_secs(3)).await;
-        let tried = refused_creates(&world, "modulereplicasets").await;
+        let tried = world.creates("modulereplicasets", "forbidden").await;
         assert!((1.0..=10.0).contains(&tried), "tried {tried} times, and is to wait longer each time");
         let timeline = world.timeline(&pods, "next");
         assert_eq!(timeline.least_serving(began), 2, "{timeline:#?}");

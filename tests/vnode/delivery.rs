@@ -237,8 +237,7 @@ fn a_pod_that_has_the_name_of_a_vpod_is_named_and_left_alone() {
         let told = world.event(&name, "FailedCreate").await;
         assert!(told.contains("delete it") && told.contains(&name), "{told}");
         world.no_writes_for(Duration::from_secs(3)).await;
-        let labels = "resource=\"pods\",verb=\"create\",result=\"conflict\"";
-        let tried = world.gauge(&format!("module_controller_api_writes_total{{{labels}}}")).await.unwrap_or_default();
+        let tried = world.creates("pods", "conflict").await;
         assert!((1.0..=12.0).contains(&tried), "tried {tried} times, and is to wait longer each time");
         assert_eq!(text(&world.get(Kind::Pod, &name).await, "/spec/containers/0/name"), "theirs");
 

@@ -103,6 +103,13 @@ impl World {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
+    /// How often the API server gave the running operator this answer (`ok`, `forbidden`, `conflict`, ...) when it wanted to
+    /// create an object of a kind, by its plural.
+    pub async fn creates(&self, plural: &str, answer: &str) -> f64 {
+        let labels = format!("resource=\"{plural}\",verb=\"create\",result=\"{answer}\"");
+        self.gauge(&format!("module_controller_api_writes_total{{{labels}}}")).await.unwrap_or_default()
+    }
+
     /// Stops the operator in good order.
     pub async fn stop_operator(&self) {
         if let Some(operator) = self.inner.operator.lock().await.take() {
